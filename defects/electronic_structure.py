@@ -1,0 +1,119 @@
+"""One electronic structure, whichever engine computed it."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
+
+from midgap.structures.document import Document, FloatArray, Geometry
+from midgap.structures.theory import LevelOfTheory
+
+
+class Provenance(Document):
+    """By what a result was computed, and at what cost."""
+
+    engine: str
+    engine_version: str = ""
+    command: str = ""
+    settings: dict[str, str] = {}
+    wall_time_s: NonNegativeFloat | None = None
+    peak_memory_MB: NonNegativeFloat | None = None
+
+
+class ElectronicStructure(Document):
+    """Eigenvalues and where in the crystal their states sit.
+
+    Attributes
+    ----------
+    structure
+        The atoms, in the order of ``site_weights``' and ``site_potentials_eV``'s last axis.
+    charge
+        Total charge, e.
+    spinor
+        States are two-component spinors: one electron a state, one spin channel.
+    kpoints_frac, k_weights
+        Shapes (k, 3) and (k,); weights sum to 1.
+    eigenvalues_eV
+        Shape (spin, k, band), ascending in the band, relative to the engine's own zero.
+    occupations
+        Shape (spin, k, band), 0...1: the fraction of the electrons that a state can hold. What the
+        engine reported; band edges are taken from the electron count instead.
+    site_weights
+        Shape (spin, k, band, site) or None: the part of each state on each site, as projected; a
+        row sums to at most about 1.
+    n_electrons
+        Electrons that the engine treated (valence), those below the window included.
+    magnetization_muB
+        N↑ - N↓ of a collinear calculation.
+    first_band
+        How many states of each spin channel lie below the first band listed.
+    site_potentials_eV
+        Electrostatic potential energy of an electron at each site, shape (site,), or None. Only
+        differences between two calculations of the same engine and settings mean something.
+    """
+
+    structure: Geometry
+    theory: LevelOfTheory
+    provenance: Provenance
+    charge: int = 0
+    spinor: bool = False
+    kpoints_frac: FloatArray
+    k_weights: FloatArray
+    eigenvalues_eV: FloatArray
+    occupations: FloatArray
+    site_weights: FloatArray | None = None
+    n_electrons: PositiveFloat
+    magnetization_muB: float = 0.0
+    first_band: NonNegativeInt = 0
+    site_potentials_eV: FloatArray | None = None
+    total_energy_eV: float | None = None
+    converged: bool = True
+    warnings: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _shapes_agree(self) -> ElectronicStructure:
+        if self.eigenvalues_eV.ndim != 3:
+            raise ValueError(f"eigenvalues need the shape (spin, k, band), not {self.eigenvalues_eV.shape}")
+        n_spin, n_k, n_band = self.eigenvalues_eV.shape
+        if n_spin not in (1, 2) or (self.spinor and n_spin != 1):
+            raise ValueError(f"{n_spin} spin channels{' of spinors' if self.spinor else ''} are not possible")
+        if self.occupations.shape != self.eigenvalues_eV.shape:
+            raise ValueError(
+                f"occupations {self.occupations.shape} do not fit eigenvalues {self.eigenvalues_eV.shape}"
+            )
+        if self.kpoints_frac.shape != (n_k, 3) or self.k_weights.shape != (n_k,):
+            raise ValueError(
+                f"{n_k} k-points of eigenvalues, but {self.kpoints_frac.shape} coordinates and {self.k_weights.shape} weights"
+            )
+        if not np.isfinite(self.eigenvalues_eV).all():
+            spin, k, band = np.argwhere(~np.isfinite(self.eigenvalues_eV))[0]
+            raise ValueError(
+                f"the eigenvalue of spin {spin + 1}, k-point {k + 1}, band {band + 1} is not a number"
+            )
+        sites = len(self.structure)
+        if self.site_weights is not None and self.site_weights.shape != (n_spin, n_k, n_band, sites):
+            raise ValueError(
+                f"site weights {self.site_weights.shape} do not fit {(n_spin, n_k, n_band, sites)}"
+            )
+        if self.site_potentials_eV is not None and self.site_potentials_eV.shape != (sites,):
+            raise ValueError(f"{self.site_potentials_eV.shape} site potentials for {sites} sites")
+        return self
+
+    @property
+    def electrons_per_state(self) -> int:
+        """2 for a restricted calculation, otherwise 1."""
+        return 2 if self.eigenvalues_eV.shape[0] == 1 and not self.spinor else 1
+
+    def filled(self, spin: int) -> float:
+        """How many of the listed bands of a spin channel the electron count fills at each k-point.
+
+        Not an integer for a half-filled level of a restricted calculation or for a fractional
+        magnetization.
+        """
+        if self.eigenvalues_eV.shape[0] == 2:
+            electrons = (
+                self.n_electrons + (self.magnetization_muB if spin == 0 else -self.magnetization_muB)
+            ) / 2
+        else:
+            electrons = self.n_electrons / self.electrons_per_state
+        return electrons - self.first_band

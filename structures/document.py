@@ -1,0 +1,219 @@
+"""What every object that crosses rooms is: immutable, validated, plain JSON both ways.
+
+Result files are data. They are read field by field into the class that the *caller* names; nothing
+in a file chooses what is imported or run, unlike the ``@module``/``@class`` tags of MSONable JSON.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+import numpy as np
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+)
+from pymatgen.core import IMolecule, IStructure, Lattice
+
+from midgap.structures.errors import InputError
+
+
+def write_atomic(path: Path | str, data: str | bytes) -> Path:
+    """Write ``data`` to ``path`` so that at any moment the file is the old one or the new one, whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data.encode() if isinstance(data, str) else data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        # mkstemp gives 0600; a result is as readable as any other file the user makes.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file (or ``.json.gz``).
+
+    Raises
+    ------
+    InputError
+        The file is missing, unreadable or not JSON.
+    """
+    path = Path(path)
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        return json.loads(raw)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path} is not valid JSON ({error}).") from None
+
+
+def _frozen_array(value: Any, dtype: type) -> np.ndarray:
+    array = np.array(value, dtype=dtype)
+    array.setflags(write=False)
+    return array
+
+
+def _plain(array: np.ndarray) -> Any:
+    """Nested lists; NaN, which JSON has no word for, becomes null."""
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        return np.where(np.isnan(array), None, array.astype(object)).tolist()  # type: ignore[call-overload]
+    return array.tolist()
+
+
+def _array_type(dtype: type) -> Any:
+    return Annotated[
+        np.ndarray,
+        BeforeValidator(lambda value: _frozen_array(value, dtype)),
+        PlainSerializer(_plain),
+        WithJsonSchema({"type": "array"}),
+    ]
+
+
+FloatArray = _array_type(float)
+IntArray = _array_type(int)
+
+
+def geometry_to_dict(geometry: IStructure | IMolecule) -> dict[str, Any]:
+    """Species and Cartesian positions in Å, with the lattice rows if there is one."""
+    lattice = geometry.lattice.matrix.tolist() if isinstance(geometry, IStructure) else None
+    return {
+        "lattice_ang": lattice,
+        "species": [str(site.specie.symbol) for site in geometry],
+        "positions_ang": np.asarray(geometry.cart_coords, dtype=float).tolist(),
+    }
+
+
+def geometry_from_dict(data: Any) -> IStructure | IMolecule:
+    """The inverse of `geometry_to_dict`; pymatgen objects pass through as immutable copies."""
+    if isinstance(data, IStructure):
+        return IStructure.from_sites([s for s in data]) if type(data) is not IStructure else data
+    if isinstance(data, IMolecule):
+        return IMolecule.from_sites([s for s in data]) if type(data) is not IMolecule else data
+    if not isinstance(data, dict) or not {"species", "positions_ang"} <= data.keys():
+        raise ValueError("a geometry needs species and positions_ang (and lattice_ang if periodic)")
+    positions = np.array(data["positions_ang"], dtype=float).reshape(-1, 3)
+    if not np.isfinite(positions).all():
+        raise ValueError("a position is not a finite number")
+    if data.get("lattice_ang") is None:
+        return IMolecule(data["species"], positions)
+    return IStructure(Lattice(data["lattice_ang"]), data["species"], positions, coords_are_cartesian=True)
+
+
+Geometry = Annotated[
+    IStructure | IMolecule,
+    BeforeValidator(geometry_from_dict),
+    PlainSerializer(geometry_to_dict),
+    WithJsonSchema({"type": "object"}),
+]
+
+
+class Document(BaseModel):
+    """Base of all result objects.
+
+    `to_dict` and `from_dict` add and check ``schema`` and ``schema_version``. A file of another
+    schema, or of a newer version than this midgap knows, is refused with a sentence that says so.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, ser_json_inf_nan="null"
+    )
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    @classmethod
+    def schema_name(cls) -> str:
+        return f"midgap.{cls.__name__}"
+
+    def to_dict(self) -> dict[str, Any]:
+        head = {"schema": self.schema_name(), "schema_version": self.SCHEMA_VERSION}
+        return head | self.model_dump(mode="json")
+
+    as_dict = to_dict  # what monty, and with it jobflow, calls
+
+    @classmethod
+    def from_dict(cls, data: Any, source: str = "") -> Self:
+        """Build from `to_dict`'s result.
+
+        Raises
+        ------
+        InputError
+            Foreign schema, newer version, or a field that does not fit; ``source`` names the file.
+        """
+        where = f"{source}: " if source else ""
+        if not isinstance(data, dict):
+            raise InputError(
+                f"{where}expected a JSON object with a {cls.schema_name()}, found {type(data).__name__}."
+            )
+        data = {key: value for key, value in data.items() if not key.startswith("@")}
+        schema, version = data.pop("schema", None), data.pop("schema_version", None)
+        if schema is not None and schema != cls.schema_name():
+            raise InputError(f"{where}holds a {schema}, not a {cls.schema_name()}.")
+        if isinstance(version, int) and version > cls.SCHEMA_VERSION:
+            raise InputError(
+                f"{where}was written by a newer midgap ({schema} version {version}, this one reads up to "
+                f"{cls.SCHEMA_VERSION}); update midgap with: pip install -U midgap."
+            )
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"]) or "the whole"
+            message = first["msg"].removeprefix("Value error, ")
+            more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+            raise InputError(f"{where}not a valid {cls.schema_name()}: {place}: {message}{more}.") from None
+
+    def write(self, path: Path | str) -> Path:
+        """Write as JSON, whole or not at all."""
+        return write_atomic(path, json.dumps(self.to_dict(), allow_nan=False) + "\n")
+
+    @classmethod
+    def read(cls, path: Path | str) -> Self:
+        return cls.from_dict(read_json(path), source=str(path))
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and all(
+            _same(getattr(self, name), getattr(other, name)) for name in type(self).model_fields
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.array_equal(np.asarray(a), np.asarray(b), equal_nan=np.asarray(a).dtype.kind == "f")
+    if isinstance(a, float) and isinstance(b, float):
+        return a == b or (math.isnan(a) and math.isnan(b))
+    if isinstance(a, (IStructure, IMolecule)) and isinstance(b, (IStructure, IMolecule)):
+        # To the micro-ångström: fractional coordinates do not survive a round trip to the last bit.
+        one, two = geometry_to_dict(a), geometry_to_dict(b)
+        return one["species"] == two["species"] and all(
+            (one[key] is None and two[key] is None)
+            or (
+                one[key] is not None
+                and two[key] is not None
+                and np.allclose(one[key], two[key], atol=1e-6, rtol=0)
+            )
+            for key in ("lattice_ang", "positions_ang")
+        )
+    return bool(a == b)

@@ -1,0 +1,55 @@
+"""What one run of an engine is asked for, and what comes back."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import PositiveFloat, PositiveInt
+
+from midgap.defects.electronic_structure import ElectronicStructure, Provenance
+from midgap.structures.document import Document
+from midgap.structures.model import Model
+from midgap.structures.theory import LevelOfTheory
+
+Task = Literal["relax", "static"]
+
+
+class Calculation(Document):
+    """One model, one theory, one task.
+
+    Attributes
+    ----------
+    task
+        ``relax`` moves the atoms in a fixed cell; ``static`` computes eigenvalues and where states sit.
+    fmax_eV_per_ang
+        A relaxation ends when no atom feels more.
+    max_steps
+        A relaxation that needs more geometry steps has failed.
+    empty_bands
+        Bands above the occupied ones, a spin channel; None is the engine's default.
+    engine_settings
+        Settings of one engine in that engine's own words, over everything else.
+    """
+
+    model: Model
+    theory: LevelOfTheory
+    task: Task = "static"
+    fmax_eV_per_ang: PositiveFloat = 0.05
+    max_steps: PositiveInt = 200
+    empty_bands: PositiveInt | None = None
+    engine_settings: dict[str, str | int | float | bool] = {}
+
+
+class CalculationResult(Document):
+    """What an engine found.
+
+    ``model`` carries the final positions; ``electronic_structure`` is there after a static run.
+    """
+
+    model: Model
+    task: Task
+    total_energy_eV: float
+    electronic_structure: ElectronicStructure | None = None
+    relaxation_energies_eV: tuple[float, ...] = ()
+    max_force_eV_per_ang: float | None = None
+    provenance: Provenance

@@ -1,0 +1,7 @@
+"""Gpaw."""
+
+from midgap.workflows.engines.base import Engine
+
+
+class Gpaw(Engine):
+    name = "gpaw"

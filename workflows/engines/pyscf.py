@@ -1,0 +1,7 @@
+"""Pyscf."""
+
+from midgap.workflows.engines.base import Engine
+
+
+class Pyscf(Engine):
+    name = "pyscf"
