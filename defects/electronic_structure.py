@@ -78,23 +78,17 @@ class ElectronicStructure(Document):
         if n_spin not in (1, 2) or (self.spinor and n_spin != 1):
             raise ValueError(f"{n_spin} spin channels{' of spinors' if self.spinor else ''} are not possible")
         if self.occupations.shape != self.eigenvalues_eV.shape:
-            raise ValueError(
-                f"occupations {self.occupations.shape} do not fit eigenvalues {self.eigenvalues_eV.shape}"
-            )
+            raise ValueError(f"occupations {self.occupations.shape} do not fit eigenvalues {self.eigenvalues_eV.shape}")
         if self.kpoints_frac.shape != (n_k, 3) or self.k_weights.shape != (n_k,):
             raise ValueError(
                 f"{n_k} k-points of eigenvalues, but {self.kpoints_frac.shape} coordinates and {self.k_weights.shape} weights"
             )
         if not np.isfinite(self.eigenvalues_eV).all():
             spin, k, band = np.argwhere(~np.isfinite(self.eigenvalues_eV))[0]
-            raise ValueError(
-                f"the eigenvalue of spin {spin + 1}, k-point {k + 1}, band {band + 1} is not a number"
-            )
+            raise ValueError(f"the eigenvalue of spin {spin + 1}, k-point {k + 1}, band {band + 1} is not a number")
         sites = len(self.structure)
         if self.site_weights is not None and self.site_weights.shape != (n_spin, n_k, n_band, sites):
-            raise ValueError(
-                f"site weights {self.site_weights.shape} do not fit {(n_spin, n_k, n_band, sites)}"
-            )
+            raise ValueError(f"site weights {self.site_weights.shape} do not fit {(n_spin, n_k, n_band, sites)}")
         if self.site_potentials_eV is not None and self.site_potentials_eV.shape != (sites,):
             raise ValueError(f"{self.site_potentials_eV.shape} site potentials for {sites} sites")
         return self
@@ -111,9 +105,7 @@ class ElectronicStructure(Document):
         magnetization.
         """
         if self.eigenvalues_eV.shape[0] == 2:
-            electrons = (
-                self.n_electrons + (self.magnetization_muB if spin == 0 else -self.magnetization_muB)
-            ) / 2
+            electrons = (self.n_electrons + (self.magnetization_muB if spin == 0 else -self.magnetization_muB)) / 2
         else:
             electrons = self.n_electrons / self.electrons_per_state
         return electrons - self.first_band

@@ -136,9 +136,7 @@ class Document(BaseModel):
     schema, or of a newer version than this midgap knows, is refused with a sentence that says so.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", arbitrary_types_allowed=True, ser_json_inf_nan="null"
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, ser_json_inf_nan="null")
     SCHEMA_VERSION: ClassVar[int] = 1
 
     @classmethod
@@ -162,9 +160,7 @@ class Document(BaseModel):
         """
         where = f"{source}: " if source else ""
         if not isinstance(data, dict):
-            raise InputError(
-                f"{where}expected a JSON object with a {cls.schema_name()}, found {type(data).__name__}."
-            )
+            raise InputError(f"{where}expected a JSON object with a {cls.schema_name()}, found {type(data).__name__}.")
         data = {key: value for key, value in data.items() if not key.startswith("@")}
         schema, version = data.pop("schema", None), data.pop("schema_version", None)
         if schema is not None and schema != cls.schema_name():
@@ -209,11 +205,7 @@ def _same(a: Any, b: Any) -> bool:
         one, two = geometry_to_dict(a), geometry_to_dict(b)
         return one["species"] == two["species"] and all(
             (one[key] is None and two[key] is None)
-            or (
-                one[key] is not None
-                and two[key] is not None
-                and np.allclose(one[key], two[key], atol=1e-6, rtol=0)
-            )
+            or (one[key] is not None and two[key] is not None and np.allclose(one[key], two[key], atol=1e-6, rtol=0))
             for key in ("lattice_ang", "positions_ang")
         )
     return bool(a == b)

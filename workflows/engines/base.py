@@ -77,7 +77,5 @@ class Engine(ABC):
 def _who_else(engine: Engine, theory: str) -> str:
     from midgap.workflows.engines import ENGINES
 
-    able = [
-        other.name for other in ENGINES.values() if theory in other.theories and other.name != engine.name
-    ]
+    able = [other.name for other in ENGINES.values() if theory in other.theories and other.name != engine.name]
     return f"use --engine {' or '.join(able)}" if able else "no engine here does"

@@ -1,0 +1,62 @@
+"""The ``midgap`` command: reads the words, calls one room, prints the answer.
+
+Each command is a module of this room with a function ``command``. Modules of the other rooms are
+imported inside those functions, so that ``midgap --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from midgap.cli import build, compare, doctor, levels, run
+
+app = typer.Typer(
+    name="midgap",
+    help="Is this defect the emitter? Defect levels with HSE06 and spin-orbit coupling, held against photoluminescence.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (doctor, build, run, levels, compare):
+    app.command(module.__name__.rpartition(".")[2])(module.command)
+
+
+@app.callback()
+def _options(
+    debug: bool = typer.Option(False, "--debug", help="Show the whole traceback when something fails."),
+) -> None:
+    if debug:
+        os.environ["MIDGAP_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run a command; a failure is one sentence on stderr and exit code 2 (bad input) or 1 (failed)."""
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:
+        _fail("Stopped. What is finished is kept; the same command goes on from here.", 130)
+    except OSError as error:
+        if os.environ.get("MIDGAP_DEBUG"):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}.", 1)
+    except (ValueError, RuntimeError) as error:
+        from midgap.structures.errors import ComputationError, InputError
+
+        if os.environ.get("MIDGAP_DEBUG") or not isinstance(error, (InputError, ComputationError)):
+            raise
+        _fail(str(error), 2 if isinstance(error, InputError) else 1)
+
+
+def _fail(sentence: str, code: int) -> None:
+    sys.stdout.flush()
+    print(f"midgap: {sentence}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
