@@ -6,6 +6,7 @@ from typing import Literal
 
 from midgap.defects.electronic_structure import Provenance
 from midgap.structures.document import Document
+from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 
 
@@ -89,3 +90,10 @@ class LevelReport(Document):
     total_energy_eV: float | None = None
     provenance: Provenance
     warnings: tuple[str, ...] = ()
+
+
+class Levels(Document):
+    """The level reports of one question, with the models they speak of (`LevelReport.model` names one)."""
+
+    reports: tuple[LevelReport, ...]
+    models: tuple[Model, ...]
