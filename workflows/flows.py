@@ -1,0 +1,375 @@
+"""Models in, defect levels out: the calculations of a question as one jobflow flow.
+
+A job computes in the directory that it is started in, be it by `midgap.workflows.local` or by
+jobflow-remote: one directory a job, where a restarted job finds what its predecessor left. Arguments
+and outputs are plain JSON, so that a database can hold them and a worker elsewhere can read them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jobflow import Flow, Job, Maker, Response, job
+
+from midgap.structures.errors import InputError
+from midgap.structures.model import Model
+from midgap.structures.theory import LevelOfTheory
+from midgap.workflows.calculation import Calculation, Task
+from midgap.workflows.costs import expected_s
+from midgap.workflows.engines import engine_named
+
+Plain = dict[str, Any]
+
+THREADED = {"cp2k": 4, "pyscf": 4}
+"""Threads that an engine makes good use of; the others get one."""
+
+
+# Site weights of a large cell do not fit MongoDB's 16 MB: a store called ``data`` takes them.
+@job(data="electronic_structure")
+def compute(
+    model: Plain,
+    theory: Plain,
+    task: Task,
+    engine: str,
+    options: Plain | None = None,
+    start: Plain | None = None,
+) -> Plain:
+    """Run one calculation in the current directory.
+
+    Parameters
+    ----------
+    model, theory
+        A `Model` and a `LevelOfTheory`, as dictionaries.
+    task
+        ``relax`` or ``static``.
+    engine
+        Name of the engine.
+    options
+        Further fields of `Calculation`.
+    start
+        A model of the same atoms whose positions to start from.
+
+    Returns
+    -------
+    dict
+        A `CalculationResult`.
+    """
+    from midgap.workflows.execution import run
+
+    atoms = Model.from_dict(model)
+    if start is not None:
+        other = Model.from_dict(start)
+        if other.species != atoms.species:
+            raise InputError(f"{atoms.name} cannot start from {other.name}: it has other atoms.")
+        atoms = atoms.at(other.positions_ang, start=f"geometry of {other.name}")
+    calculation = Calculation.from_dict(
+        {"model": atoms, "theory": LevelOfTheory.from_dict(theory), "task": task, **(options or {})}
+    )
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    return run(calculation, engine, Path.cwd(), int(threads) if threads.isdigit() else 1).to_dict()
+
+
+@job
+def find_levels(result: Plain, reference: Plain | None = None) -> Plain:
+    """Find the gap and the levels in it.
+
+    Parameters
+    ----------
+    result
+        A static `CalculationResult`.
+    reference
+        `ElectronicStructure` of the host without the defect; None for the host itself.
+
+    Returns
+    -------
+    dict
+        ``report`` (a `LevelReport`) and ``model`` (the `Model` it speaks of).
+    """
+    from midgap.defects.electronic_structure import ElectronicStructure
+    from midgap.defects.levels import identify_levels
+
+    model = Model.from_dict(result["model"])
+    report = identify_levels(
+        ElectronicStructure.from_dict(result["electronic_structure"]),
+        None if reference is None else ElectronicStructure.from_dict(reference),
+        model.vacancy,
+        model.name,
+        model.label,
+    )
+    return {"report": report.to_dict(), "model": model.to_dict()}
+
+
+@job
+def collect(found: Sequence[Plain]) -> Plain:
+    """Bring all reports and models together, in the order of the models.
+
+    Returns
+    -------
+    dict
+        `midgap.defects.report.Levels`.
+    """
+    from midgap.defects.report import Levels
+
+    return Levels.from_dict(
+        {"reports": [_bare(one["report"]) for one in found], "models": [_bare(one["model"]) for one in found]}
+    ).to_dict()
+
+
+@job
+def levels_in(host: Plain, maker: Plain, build: Plain) -> Response:
+    """Cut the models out of a host and compute them all in place of this job.
+
+    Parameters
+    ----------
+    host
+        The pristine primitive cell, a `Model`.
+    maker
+        A `LevelFlowMaker`.
+    build
+        Arguments of `models_in`.
+    """
+    fields = {key: value for key, value in maker.items() if not key.startswith("@")}
+    return Response(replace=LevelFlowMaker(**fields).make(models_in(Model.from_dict(host), **build)))
+
+
+def models_in(
+    host: Model,
+    *,
+    species: str | None = None,
+    charges: Sequence[int] = (-1, 0, 1),
+    max_atoms: int | None = None,
+    clusters: bool = True,
+) -> list[Model]:
+    """The pristine supercell of a primitive host, its vacancies and, if asked, its clusters.
+
+    Parameters as in `midgap.structures.build.build_models`.
+    """
+    import numpy as np
+    from pymatgen.core import IStructure
+
+    from midgap.structures.build import halide, periodic_models
+    from midgap.structures.clusters import cluster_models
+    from midgap.structures.supercells import as_matrix, most_isotropic
+
+    cell = host.structure
+    if not isinstance(cell, IStructure):
+        raise InputError(f"{host.name} is a cluster: nothing can be cut from it.")
+    species = species or halide(cell)
+    matrix = as_matrix(np.eye(3)) if max_atoms is None else most_isotropic(cell, max_atoms)
+    models = periodic_models(cell, matrix, host.material, species, charges, host.provenance)
+    return models + (cluster_models(cell, host.material, species, charges, host.provenance) if clusters else [])
+
+
+@dataclass
+class LevelFlowMaker(Maker):
+    """Relaxation, electronic structure and levels of a list of models.
+
+    Parameters
+    ----------
+    name
+        Name of the flows.
+    engine
+        Name of the engine for crystals, and for clusters if it does them.
+    cluster_engine
+        The engine for clusters where ``engine`` does none.
+    theory
+        Theory of the levels.
+    by_kind
+        Another theory for a kind of model: a denser mesh for ``pristine``, for example.
+    relax
+        Whether to relax crystals, with PBE, at the cutoff and mesh of their kind. A pristine cell whose
+        provenance says that its coordinates are relaxed is taken as it is. Clusters stay as they were cut.
+    relax_theory
+        What to relax with instead.
+    from_neighbour
+        Start the relaxation of a charged vacancy from the relaxed neutral one.
+    options
+        Further fields of `Calculation`, such as ``fmax_eV_per_ang``.
+
+    Examples
+    --------
+    >>> from midgap.structures.build import build_models
+    >>> from midgap.workflows.local import run_flow
+    >>> models = build_models("Cs4PbBr6", charges=[0], clusters=False)
+    >>> flow = LevelFlowMaker(theory=LevelOfTheory.named("pbe+soc")).make(models)
+    >>> run_flow(flow, "run").output["reports"]  # doctest: +SKIP
+    """
+
+    name: str = "levels"
+    engine: str = "gpaw"
+    cluster_engine: str = "pyscf"
+    theory: LevelOfTheory = field(default_factory=LevelOfTheory)
+    by_kind: dict[str, LevelOfTheory] = field(default_factory=dict)
+    relax: bool = True
+    relax_theory: LevelOfTheory | None = None
+    from_neighbour: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.theory = _theory(self.theory)
+        self.by_kind = {kind: _theory(theory) for kind, theory in self.by_kind.items()}
+        self.relax_theory = None if self.relax_theory is None else _theory(self.relax_theory)
+
+    def make(self, models: Sequence[Model]) -> Flow:
+        """Make the flow; its output is a `midgap.defects.report.Levels`.
+
+        Raises
+        ------
+        InputError
+            There is no model, two have the same name, or an engine cannot do what is asked of it.
+        """
+        if not models:
+            raise InputError("There is no model to compute.")
+        if len({model.name for model in models}) < len(models):
+            raise InputError("Two models have the same name; names are told apart by nothing else.")
+        relaxed = self._relaxations(models)
+        statics = {model.name: self._job(model, "static", relaxed.get(model.name)) for model in models}
+        found = []
+        for model in models:
+            reference = reference_of(model, models)
+            levels = find_levels(
+                statics[model.name].output,
+                None if reference is None else statics[reference.name].output["electronic_structure"],
+            )
+            levels.name = f"{model.name} levels"
+            levels.metadata.update(model=model.name, label=model.label, task="levels", cost_s=2.0)
+            found.append(levels)
+        everything = collect([levels.output for levels in found])
+        everything.metadata.update(task="collect", cost_s=1.0)
+        return Flow(
+            [*relaxed.values(), *statics.values(), *found, everything], output=everything.output, name=self.name
+        )
+
+    def theory_for(self, model: Model, task: Task = "static") -> LevelOfTheory:
+        """The theory a model is computed at."""
+        theory = self.by_kind.get(model.kind, self.theory)
+        if not model.periodic:
+            return theory.model_copy(update={"kpoints": (1, 1, 1)})
+        if task == "static":
+            return theory
+        return self.relax_theory or LevelOfTheory.named("pbe", cutoff_eV=theory.cutoff_eV, kpoints=theory.kpoints)
+
+    def engine_for(self, model: Model) -> str:
+        """The engine a model is computed by."""
+        return self.engine if model.periodic or engine_named(self.engine).clusters else self.cluster_engine
+
+    def _relaxations(self, models: Sequence[Model]) -> dict[str, Job]:
+        relaxed: dict[str, Job] = {}
+        if not self.relax:
+            return relaxed
+        neutral: dict[str, Job] = {}
+        for model in sorted(models, key=lambda model: abs(model.charge)):
+            if not model.periodic or is_relaxed(model):
+                continue
+            site = model.vacancy.site if model.vacancy is not None else ""
+            start = neutral.get(site) if self.from_neighbour and site else None
+            relaxed[model.name] = self._job(model, "relax", start=start)
+            if model.charge == 0:
+                neutral[site] = relaxed[model.name]
+        return relaxed
+
+    def _job(self, model: Model, task: Task, relaxation: Job | None = None, start: Job | None = None) -> Job:
+        engine, theory = self.engine_for(model), self.theory_for(model, task)
+        calculation = Calculation.from_dict(
+            {"model": model, "theory": theory, "task": task, **self.options}, source=model.name
+        )
+        engine_named(engine).check(calculation)
+        made: Job = compute(
+            model.to_dict() if relaxation is None else relaxation.output["model"],
+            theory.to_dict(),
+            task,
+            engine,
+            dict(self.options),
+            None if start is None else start.output["model"],
+        )
+        made.name = f"{model.name} {'relax' if task == 'relax' else theory.name}"
+        made.metadata.update(
+            model=model.name,
+            label=model.label,
+            task=task,
+            theory=theory.label,
+            engine=engine,
+            cost_s=round(expected_s(model, theory, task, engine)),
+            max_threads=THREADED.get(engine, 1),
+        )
+        return made
+
+
+@dataclass
+class HostFlowMaker(Maker):
+    """Relax the host first; the rest of the flow is cut from it when it is there.
+
+    Parameters
+    ----------
+    name
+        Name of the flows.
+    levels
+        How the models are computed, and the host relaxed.
+    build
+        Arguments of `models_in`: species, charges, max_atoms, clusters.
+    """
+
+    name: str = "host and levels"
+    levels: LevelFlowMaker = field(default_factory=LevelFlowMaker)
+    build: dict[str, Any] = field(default_factory=dict)
+
+    def make(self, host: Model) -> Flow:
+        """Make the flow from a pristine primitive cell; its output is a `midgap.defects.report.Levels`.
+
+        Raises
+        ------
+        InputError
+            The host is not pristine, or an engine cannot do what is asked of it.
+        """
+        if host.kind != "pristine":
+            raise InputError(f"{host.name} is not a pristine crystal: no models can be cut from it.")
+        # What will be cut from the relaxed host can be cut from this one: refuse now what cannot be done.
+        self.levels.make(models_in(host, **self.build))
+        relaxation = self.levels._job(host, "relax")
+        rest = levels_in(relaxation.output["model"], self.levels.as_dict(), dict(self.build))
+        rest.name = "cut the models"
+        rest.metadata.update(task="build", cost_s=2.0)
+        return Flow([relaxation, rest], output=rest.output, name=self.name)
+
+
+def reference_of(model: Model, models: Sequence[Model]) -> Model | None:
+    """The defect-free model among ``models`` to hold ``model`` against, None for a defect-free one.
+
+    Of several, the one of the same size comes first; a cluster is held against the intact cluster in
+    the same surroundings.
+    """
+    if model.vacancy is None:
+        return None
+    hosts = [
+        host
+        for host in models
+        if host.vacancy is None
+        and host.periodic == model.periodic
+        and host.material == model.material
+        and (host.embedding is None) == (model.embedding is None)
+    ]
+    if not model.periodic:
+        hosts = [host for host in hosts if len(host.structure) == len(model.structure) + 1]
+    return min(hosts, key=lambda host: abs(len(host.structure) - len(model.structure) - 1), default=None)
+
+
+def is_relaxed(model: Model) -> bool:
+    """Whether the provenance of a pristine crystal says that its coordinates are relaxed."""
+    return model.kind == "pristine" and model.provenance.get("coordinates", "").startswith("relaxed")
+
+
+def _theory(theory: LevelOfTheory | Mapping[str, Any]) -> LevelOfTheory:
+    return theory if isinstance(theory, LevelOfTheory) else LevelOfTheory.from_dict(dict(theory))
+
+
+def _bare(document: Plain) -> Plain:
+    """Without the head that `Document.from_dict` takes only on the outermost."""
+    return {
+        key: value
+        for key, value in document.items()
+        if key not in ("schema", "schema_version") and not key.startswith("@")
+    }

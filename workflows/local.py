@@ -1,0 +1,545 @@
+"""Run a jobflow flow on one machine, so that it can be killed at any moment and goes on from there.
+
+The folder of a run holds
+
+- ``flow.json``: the flow as it was first built, which fixes the identity of its jobs;
+- ``store/``: the outputs (`embedded_store`);
+- ``jobs/<name>-<end of its uuid>/``: one folder a job, in which the job runs; an engine that was
+  killed finds its own restart file there;
+- ``run.log``: what the processes said that run no job, as a rule nothing;
+- ``run.lock``: held while somebody works on the run.
+
+What a job returns reaches the disk in one step (``response.json``, renamed into place) and the store
+in one step (one document: the output *and* the jobs it spawned). A response that the runner did not
+live to commit is committed by the next one. So each job runs to its end once, whatever happens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import selectors
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jobflow import Flow, Job, JobStore
+from jobflow.core.flow import get_flow
+from monty.json import MontyDecoder, MontyEncoder
+
+from midgap.structures.document import read_json, write_atomic
+from midgap.structures.errors import ComputationError, InputError
+from midgap.workflows import store as stores
+from midgap.workflows.processes import locked
+from midgap.workflows.schedule import Entry, Key, Schedule, State
+from midgap.workflows.worker import ERROR, EXIT_NO_SPACE, JOB, LOG, RESPONSE, attempts
+
+TRUSTED = frozenset({"midgap", "jobflow", "pymatgen", "monty", "numpy", "datetime", "builtins"})
+"""Packages that a run's own files may name; those of the flow that the caller brings are added."""
+
+LIGHT_S = 5.0
+"""A job expected to take less starts at once, whether or not a core is free."""
+
+_PRELOAD = (
+    "jobflow",
+    "maggma.stores",
+    "custodian",
+    "pymatgen.core",
+    "midgap.workflows.execution",
+    "midgap.defects.levels",
+)
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job as a person wants to see it.
+
+    ``elapsed_s`` is how long it has run or ran, None before; ``expected_s`` what its maker expects.
+    """
+
+    name: str
+    uuid: str
+    index: int
+    state: State
+    folder: Path
+    metadata: Mapping[str, Any]
+    elapsed_s: float | None
+    expected_s: float
+    error: str | None = None
+    found_done: bool = False
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended. ``output`` is the flow's, with all references resolved, if all its jobs are done."""
+
+    folder: Path
+    jobs: tuple[JobView, ...]
+    output: Any = None
+
+    @property
+    def failed(self) -> tuple[JobView, ...]:
+        return tuple(job for job in self.jobs if job.state == "failed")
+
+    def raise_for_failures(self) -> None:
+        """Say in one sentence what failed, if anything did.
+
+        Raises
+        ------
+        ComputationError
+            A job failed.
+        """
+        if not self.failed:
+            return
+        first = self.failed[0]
+        others = f" {len(self.failed) - 1} more failed." if len(self.failed) > 1 else ""
+        left = sum(job.state == "blocked" for job in self.jobs)
+        waiting = f" {left} that need{'s' if left == 1 else ''} it did not start." if left else ""
+        raise ComputationError(
+            f"{first.name} failed: {(first.error or '').rstrip('.')}.{others}{waiting} "
+            f"What is finished is kept; the same command tries again (log: {first.folder / LOG})."
+        )
+
+
+def run_flow(
+    flow: Flow | Job,
+    folder: Path | str,
+    *,
+    cores: int | None = None,
+    request: Mapping[str, Any] | None = None,
+    watch: Callable[[tuple[JobView, ...]], None] = lambda jobs: None,
+    tick_s: float = 1.0,
+) -> RunResult:
+    """Run ``flow`` in ``folder``, or go on with the same flow that was begun there.
+
+    Parameters
+    ----------
+    flow
+        Any jobflow flow whose job functions can be imported.
+    folder
+        One folder a flow; made if it is not there.
+    cores
+        How many jobs of one thread run side by side; all cores of the machine if left out. A job whose
+        metadata say ``max_threads`` may get more than one while cores are idle.
+    request
+        What was asked for, as plain JSON. If given, the folder is known by it and not by the flow's content.
+    watch, tick_s
+        ``watch`` is called with all jobs at every change and every ``tick_s`` seconds.
+
+    Raises
+    ------
+    InputError
+        The folder holds another run, or is being worked on.
+    KeyboardInterrupt
+        On Ctrl-C, SIGTERM or SIGHUP, after the engines have been ended.
+    OSError
+        The folder cannot be written to, or the disk is full.
+
+    Notes
+    -----
+    A job that fails stops only those that depend on it. The result tells; see
+    `RunResult.raise_for_failures`.
+    """
+    folder = Path(folder).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    cores = cores or cores_here()
+    with locked(folder / "run.lock", str(folder)) as lock, _signals_as_interrupts():
+        runner = _Runner(folder, get_flow(flow), request, cores, watch, tick_s)
+        with _Workers(folder / "run.log", lock, runner.preload) as workers:
+            runner.run(workers)
+        return runner.result()
+
+
+def cores_here() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass
+class _Runner:
+    folder: Path
+    flow: Flow
+    request: Mapping[str, Any] | None
+    cores: int
+    watch: Callable[[tuple[JobView, ...]], None]
+    tick_s: float
+    schedule: Schedule = field(default_factory=Schedule)
+    threads: dict[Key, int] = field(default_factory=dict)
+    started: dict[Key, float] = field(default_factory=dict)
+    elapsed: dict[Key, float] = field(default_factory=dict)
+    errors: dict[Key, str] = field(default_factory=dict)
+    found_done: set[Key] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.trusted = TRUSTED | _packages(self.flow)
+        self.flow = self._saved_flow()
+        self.store: JobStore = stores.embedded_store(self.folder / "store")
+        self.schedule.add(self.flow)
+        self._recall()
+
+    @property
+    def preload(self) -> list[str]:
+        functions = {getattr(entry.job.function, "__module__", None) for entry in self.schedule}
+        return [*_PRELOAD, *sorted(name for name in functions if name)]
+
+    # What the folder holds
+
+    def _saved_flow(self) -> Flow:
+        path = self.folder / "flow.json"
+        asked = None if self.request is None else dict(self.request)
+        if not path.exists():
+            write_atomic(path, json.dumps({"request": asked, "flow": self.flow}, cls=MontyEncoder))
+            return self.flow
+        held = read_json(path)
+        if not isinstance(held, dict) or "flow" not in held:
+            raise InputError(f"{path} is not a run of midgap; choose another folder.")
+        _refuse_foreign(held["flow"], self.trusted, path)
+        flow = MontyDecoder().process_decoded(held["flow"])
+        if asked is not None and held.get("request") is not None:
+            asked = json.loads(json.dumps(asked))
+            other = [
+                f"{name} {_words(held['request'].get(name))} there, {_words(asked.get(name))} asked"
+                for name in {**held["request"], **asked}
+                if held["request"].get(name) != asked.get(name)
+            ]
+            if other:
+                raise InputError(
+                    f"{self.folder} holds another run ({'; '.join(other)}): ask for the same, or choose another folder."
+                )
+        elif _anonymous(flow) != _anonymous(self.flow):
+            raise InputError(f"{self.folder} holds another run than the one asked for: choose another folder.")
+        return flow
+
+    def _recall(self) -> None:
+        """Bring the schedule to where the last run on this folder came."""
+        documents = {(d["uuid"], d["index"]): d for d in stores.committed(self.store)}
+        new = [entry.key for entry in self.schedule]
+        while new:
+            key = new.pop()
+            document = documents.get(key) or self._uncommitted(key)
+            if document and not document.get("without"):
+                self.found_done.add(key)
+                new += self._take(key, document)
+
+    def _uncommitted(self, key: Key) -> dict[str, Any] | None:
+        path = self.job_folder(self.schedule.entries[key]) / RESPONSE
+        if not path.exists():
+            return None
+        response = read_json(path)
+        if response["without"]:
+            return None
+        self._commit(response)
+        return response
+
+    def job_folder(self, entry: Entry) -> Path:
+        job = entry.job
+        name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", job.name).strip("-.")[:60]
+        index = f".{job.index}" if job.index > 1 else ""
+        return self.folder / "jobs" / f"{name}-{job.uuid[-8:]}{index}"
+
+    # What goes on
+
+    def run(self, workers: _Workers) -> None:
+        self.watch(self.views())
+        while True:
+            self.schedule.settle()
+            for key in self.schedule.ready():
+                self._start_if_free(key, workers)
+            running = [entry for entry in self.schedule if entry.state == "running"]
+            if not running:
+                break
+            self.watch(self.views())
+            for name, code in workers.wait(self.tick_s):
+                key = next(entry.key for entry in running if str(self.job_folder(entry)) == name)
+                self._finish(key, code)
+        self.watch(self.views())
+
+    def _start_if_free(self, key: Key, workers: _Workers) -> None:
+        entry = self.schedule.entries[key]
+        free = self.cores - sum(self.threads.values())
+        light = entry.cost_s < LIGHT_S
+        if free < 1 and not light:
+            return
+        rivals = sum(not self.schedule.entries[other].cost_s < LIGHT_S for other in self.schedule.ready())
+        threads = max(1, min(int(entry.job.metadata.get("max_threads", 1)), free // max(1, rivals)))
+        self._write_order(entry)
+        workers.start(self.job_folder(entry), threads)
+        entry.state = "running"
+        self.started[key] = time.monotonic()
+        if not light:
+            self.threads[key] = threads
+
+    def _write_order(self, entry: Entry) -> None:
+        folder = self.job_folder(entry)
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in (ERROR, RESPONSE):
+            (folder / left).unlink(missing_ok=True)
+        inputs: list[dict[str, Any]] = []
+        if entry.job.config.resolve_references:
+            inputs = stores.with_references(self.store, set(entry.job.input_uuids))
+            _refuse_foreign(inputs, self.trusted, self.folder / "store")
+        unsettled = {uuid for uuid in entry.parents if not self.schedule.settled(uuid)}
+        order = {
+            "job": entry.job,
+            "inputs": inputs,
+            "attempt": 1 + sum(line.get("event") == "started" for line in attempts(folder)),
+            # What it has to do without, because it failed: then it is to be done again when that is there.
+            "without": sorted(unsettled - {spawner for spawner, _ in entry.within}),
+        }
+        write_atomic(folder / JOB, json.dumps(order, cls=MontyEncoder))
+
+    def _finish(self, key: Key, code: int) -> None:
+        entry = self.schedule.entries[key]
+        folder = self.job_folder(entry)
+        self.threads.pop(key, None)
+        self.elapsed[key] = time.monotonic() - self.started[key]
+        if (folder / RESPONSE).exists():
+            response = read_json(folder / RESPONSE)
+            self._commit(response)
+            self._take(key, response)
+            return
+        if code == EXIT_NO_SPACE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+        entry.state = "failed"
+        self.errors[key] = _why(folder, code)
+
+    def _commit(self, response: dict[str, Any]) -> None:
+        try:
+            stores.commit(self.store, response)
+        except sqlite3.OperationalError as error:
+            if "full" in str(error):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder / "store")) from None
+            raise ComputationError(f"{self.folder / 'store'} cannot be written to: {error}.") from None
+
+    def _take(self, key: Key, response: Mapping[str, Any]) -> list[Key]:
+        """Mark a job done and take in what it spawned; returns the keys of that."""
+        self.schedule.entries[key].state = "done"
+        new: list[Key] = []
+        for kind, text in response["spawned"].items():
+            spawned = json.loads(text)
+            _refuse_foreign(spawned, self.trusted, self.folder / "store")
+            new += self.schedule.add(MontyDecoder().process_decoded(spawned), key, awaited=kind != "addition")
+        if response["stop_children"]:
+            self.schedule.stop_children(key)
+        if response["stop_jobflow"]:
+            self.schedule.stop_all()
+        return new
+
+    # What is told
+
+    def views(self) -> tuple[JobView, ...]:
+        now = time.monotonic()
+        return tuple(
+            JobView(
+                name=entry.job.name,
+                uuid=entry.job.uuid,
+                index=entry.job.index,
+                state=entry.state,
+                folder=self.job_folder(entry),
+                metadata=entry.job.metadata,
+                elapsed_s=now - self.started[key] if entry.state == "running" else self.elapsed.get(key),
+                expected_s=entry.cost_s,
+                error=self.errors.get(key),
+                found_done=key in self.found_done,
+            )
+            for key, entry in self.schedule.entries.items()
+        )
+
+    def result(self) -> RunResult:
+        from jobflow.core.reference import find_and_resolve_references
+
+        views = self.views()
+        output = None
+        if all(view.state == "done" for view in views):
+            output = find_and_resolve_references(self.flow.output, self.store)
+        self.store.close()
+        return RunResult(self.folder, views, output)
+
+
+class _Workers:
+    """The runner's end of `midgap.workflows.worker`."""
+
+    def __init__(self, log: Path, lock: int, preload: list[str]) -> None:
+        self.log, self.lock, self.preload = log, lock, preload
+        self.channel: socket.socket | None = None
+        self.server: subprocess.Popen[bytes] | None = None
+        self.heard = b""
+        self.at_work: set[str] = set()
+
+    def __enter__(self) -> _Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, folder: Path, threads: int) -> None:
+        if self.channel is None:
+            self._open()
+        assert self.channel is not None
+        self.at_work.add(str(folder))
+        # If the server has died, `wait` will find out.
+        with contextlib.suppress(BrokenPipeError, ConnectionError):
+            self.channel.sendall(json.dumps({"folder": str(folder), "threads": threads}).encode() + b"\n")
+
+    def wait(self, timeout_s: float) -> Iterator[tuple[str, int]]:
+        """The folders whose workers have ended, with their exit codes (-n: ended by signal n)."""
+        assert self.channel is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.channel, selectors.EVENT_READ)
+            if not selector.select(timeout_s):
+                return
+        try:
+            received = self.channel.recv(65536)
+        except ConnectionError:
+            received = b""
+        if not received:
+            lost, self.at_work = self.at_work, set()
+            self._close()
+            yield from ((folder, -signal.SIGKILL) for folder in lost)
+            return
+        self.heard += received
+        while b"\n" in self.heard:
+            line, _, self.heard = self.heard.partition(b"\n")
+            ended = json.loads(line)
+            self.at_work.discard(ended["folder"])
+            yield ended["folder"], ended["exit"]
+
+    def stop(self, patience_s: float = 10.0) -> None:
+        """End what runs, engines included."""
+        if self.channel is None or self.server is None:
+            return
+        with contextlib.suppress(OSError):
+            self.channel.sendall(json.dumps({"stop": patience_s}).encode() + b"\n")
+        try:
+            self.server.wait(patience_s + 10.0)
+        finally:
+            self._close()
+
+    def _open(self) -> None:
+        self.channel, theirs = socket.socketpair()
+        with theirs, self.log.open("ab") as log:
+            self.heard = b""
+            self.server = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "midgap.workflows.worker",
+                    str(theirs.fileno()),
+                    json.dumps(sys.path),
+                    json.dumps(self.preload),
+                ],
+                pass_fds=[theirs.fileno(), self.lock],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C in a terminal is for the runner, which ends the rest in order.
+                start_new_session=True,
+                env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            )
+
+    def _close(self) -> None:
+        if self.channel is not None:
+            self.channel.close()
+        if self.server is not None and self.server.poll() is None:
+            self.server.kill()
+            self.server.wait()
+        self.channel = self.server = None
+
+
+@contextlib.contextmanager
+def _signals_as_interrupts() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the run as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    former = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _why(folder: Path, code: int) -> str:
+    with contextlib.suppress(InputError, KeyError, TypeError):
+        return str(read_json(folder / ERROR)["message"])
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = " (out of memory?)" if -code == signal.SIGKILL else ""
+        return f"its process was ended by {name}{hint}"
+    return f"its process ended with code {code}"
+
+
+def _words(value: Any) -> str:
+    return "nothing" if value is None else str(value)
+
+
+def _modules(data: Any) -> Iterator[str]:
+    if isinstance(data, dict):
+        if isinstance(data.get("@module"), str):
+            yield data["@module"]
+        for value in data.values():
+            yield from _modules(value)
+    elif isinstance(data, list):
+        for value in data:
+            yield from _modules(value)
+
+
+def _packages(flow: Flow) -> frozenset[str]:
+    plain = json.loads(json.dumps(flow, cls=MontyEncoder))
+    return frozenset(name.partition(".")[0] for name in _modules(plain))
+
+
+def _refuse_foreign(data: Any, trusted: frozenset[str], source: Path) -> None:
+    """Serialised jobs name the code they run; only what the caller's own flow is made of may be named.
+
+    Raises
+    ------
+    InputError
+        Something else is.
+    """
+    for name in _modules(data):
+        if name.partition(".")[0] not in trusted:
+            raise InputError(f"{source} names the module {name}, which this run has no use for; it is not loaded.")
+
+
+def _anonymous(flow: Flow) -> Any:
+    """The content of a flow without the names that are drawn anew each time it is built."""
+    text = json.dumps(flow, cls=MontyEncoder)
+    plain = json.loads(text)
+    drawn: dict[str, str] = {}
+
+    def collect(data: Any) -> None:
+        if isinstance(data, dict):
+            if isinstance(data.get("uuid"), str):
+                drawn.setdefault(data["uuid"], f"#{len(drawn)}")
+            for value in data.values():
+                collect(value)
+        elif isinstance(data, list):
+            for value in data:
+                collect(value)
+
+    def rename(data: Any) -> Any:
+        if isinstance(data, dict):
+            return {key: rename(value) for key, value in data.items() if key != "@version"}
+        if isinstance(data, list):
+            return [rename(value) for value in data]
+        return drawn.get(data, data) if isinstance(data, str) else data
+
+    collect(plain)
+    return rename(plain)
