@@ -20,7 +20,9 @@ class Alignment(Document):
     shift_eV
         Added to the reference's energies to compare them with this calculation's.
     uncertainty_eV
-        Scatter of the sampled sites or levels; None where there is nothing to sample.
+        Standard error of the mean over the sampled sites or levels; None where there is nothing to sample.
+    scatter_eV
+        Largest minus smallest sample.
     n_samples
         How many sites or levels were averaged.
     """
@@ -28,6 +30,7 @@ class Alignment(Document):
     method: Literal["site potentials", "deep levels", "given", "none", "self"]
     shift_eV: float = 0.0
     uncertainty_eV: float | None = None
+    scatter_eV: float | None = None
     n_samples: int = 0
 
 
@@ -46,7 +49,7 @@ class Localization(Document):
         Normalised weight of each element.
     """
 
-    participation_ratio: float
+    participation_ratio: float | None = None
     defect_weight: float | None = None
     baseline_weight: float | None = None
     by_species: dict[str, float] = {}

@@ -100,8 +100,10 @@ class Model(Document):
                 f"{self.n_electrons} electrons cannot leave {self.unpaired_electrons} unpaired; "
                 f"give an {'odd' if self.n_electrons % 2 else 'even'} number"
             )
-        if (self.kind == "vacancy") != (self.vacancy is not None):
-            raise ValueError("a vacancy model, and no other, says which atom is missing")
+        if self.kind == "vacancy" and self.vacancy is None:
+            raise ValueError("a vacancy model says which atom is missing")
+        if self.kind == "pristine" and self.vacancy is not None:
+            raise ValueError("a pristine model has no missing atom")
         if self.kind == "cluster" and self.periodic:
             raise ValueError("a cluster has no lattice")
         return self

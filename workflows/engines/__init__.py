@@ -1,23 +1,27 @@
 """The engines, by the name that ``--engine`` takes."""
 
-from midgap.structures.errors import InputError
-from midgap.workflows.engines.base import Engine
-from midgap.workflows.engines.cp2k import Cp2k
-from midgap.workflows.engines.gpaw import Gpaw
-from midgap.workflows.engines.pyscf import Pyscf
+from __future__ import annotations
 
-ENGINES: dict[str, Engine] = {engine.name: engine for engine in (Gpaw(), Cp2k(), Pyscf())}
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from midgap.structures.errors import InputError
+
+if TYPE_CHECKING:
+    from midgap.workflows.engines.base import Engine
+
+ENGINE_NAMES = ("gpaw", "cp2k", "pyscf")
 
 
 def engine_named(name: str) -> Engine:
-    """Look an engine up.
+    """Look an engine up; its module is imported only now.
 
     Raises
     ------
     InputError
         There is no such engine.
     """
-    try:
-        return ENGINES[name.lower()]
-    except KeyError:
-        raise InputError(f"Unknown engine {name!r}; choose one of {', '.join(ENGINES)}.") from None
+    key = name.lower()
+    if key not in ENGINE_NAMES:
+        raise InputError(f"Unknown engine {name!r}; choose one of {', '.join(ENGINE_NAMES)}.")
+    return getattr(import_module(f"{__name__}.{key}"), key.capitalize())()

@@ -50,6 +50,10 @@ class Engine(ABC):
     def progress(self, folder: Path) -> str:
         """One short line on how far a running calculation is: ``relax step 7, fmax 0.21 eV/Å``."""
 
+    def remedy(self, calculation: Calculation, folder: Path, failures: int) -> Calculation | None:
+        """A gentler calculation to go on with after the ``failures``-th failure, or None if there is none."""
+        return None
+
     def check(self, calculation: Calculation) -> None:
         """Refuse what the engine cannot do.
 
@@ -75,7 +79,7 @@ class Engine(ABC):
 
 
 def _who_else(engine: Engine, theory: str) -> str:
-    from midgap.workflows.engines import ENGINES
+    from midgap.workflows.engines import ENGINE_NAMES, engine_named
 
-    able = [other.name for other in ENGINES.values() if theory in other.theories and other.name != engine.name]
+    able = [name for name in ENGINE_NAMES if name != engine.name and theory in engine_named(name).theories]
     return f"use --engine {' or '.join(able)}" if able else "no engine here does"

@@ -1,7 +1,91 @@
-"""Gpaw."""
+"""GPAW: the open engine with spin-orbit coupling for crystals; pip alone, no root, no MPI."""
 
+from __future__ import annotations
+
+import json
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from midgap.structures.document import write_atomic
+from midgap.structures.errors import ComputationError, InputError
+from midgap.workflows.calculation import Calculation, CalculationResult
 from midgap.workflows.engines.base import Engine
+
+SETTINGS = ("smearing_eV", "maxiter", "buffer_bands", "depth_eV", "alpha", "maxstep_ang")
+"""What ``engine_settings`` may hold; see `midgap.workflows.engines.gpaw_driver`."""
 
 
 class Gpaw(Engine):
+    """PBE, one-shot HSE06 on PBE orbitals, and second-variational spin-orbit coupling on either."""
+
     name = "gpaw"
+    theories = ("pbe", "pbe+soc", "hse06", "hse06+soc")
+    periodic = True
+    clusters = False
+
+    def missing(self) -> str | None:
+        try:
+            version("gpaw")
+        except PackageNotFoundError:
+            return "GPAW is not installed; build it, without root, with: midgap doctor --install gpaw"
+        return None
+
+    def version(self) -> str:
+        return version("gpaw")
+
+    def command(self, calculation: Calculation) -> list[str]:
+        return [sys.executable, "-m", "midgap.workflows.engines.gpaw_driver"]
+
+    def check(self, calculation: Calculation) -> None:
+        super().check(calculation)
+        unknown = set(calculation.engine_settings) - set(SETTINGS)
+        if unknown:
+            raise InputError(f"GPAW has no setting {', '.join(sorted(unknown))}; it has {', '.join(SETTINGS)}.")
+        if calculation.task == "relax" and calculation.theory.name != "pbe":
+            raise InputError(
+                f"GPAW relaxes with PBE here, not with {calculation.theory.label}: its other theories give no forces."
+            )
+        if calculation.theory.dispersion is not None:
+            raise InputError("GPAW is used without dispersion here; for PBE+D3 use --engine cp2k or vasp.")
+
+    def write_input(self, calculation: Calculation, folder: Path) -> None:
+        calculation.write(folder / "calculation.json")
+
+    def read_result(self, calculation: Calculation, folder: Path) -> CalculationResult:
+        result = folder / "gpaw_result.json"
+        if result.exists():
+            return CalculationResult.read(result)
+        failure = folder / "failure.txt"
+        if failure.exists():
+            raise ComputationError(f"GPAW, {calculation.model.name}: {failure.read_text().strip()}")
+        raise ComputationError(
+            f"GPAW ended without a result for {calculation.model.name}; the last lines of gpaw.txt and stderr.txt in {folder} say why."
+        )
+
+    def progress(self, folder: Path) -> str:
+        parts = []
+        steps = folder / "relax.jsonl"
+        if steps.exists():
+            lines = steps.read_text().splitlines()
+            try:
+                parts.append(f"relaxed {len(lines)} steps, fmax {json.loads(lines[-1])['fmax_eV_per_ang']:.2f} eV/Å")
+            except (IndexError, ValueError):
+                pass
+        stage = folder / "stage.txt"
+        if stage.exists():
+            parts.append(stage.read_text().strip())
+        log = folder / "gpaw.txt"
+        if log.exists() and not (stage.exists() and not stage.read_text().startswith("SCF")):
+            with log.open("rb") as stream:
+                stream.seek(max(0, log.stat().st_size - 4096))
+                found = re.findall(r"\|iter:\s*(\d+)\|", stream.read().decode(errors="replace"))
+            if found:
+                parts.append(f"iteration {found[-1]}")
+        return ", ".join(parts)
+
+
+def say(folder: Path, stage: str) -> None:
+    """Leave a word on what runs now, for `Gpaw.progress`."""
+    write_atomic(folder / "stage.txt", stage + "\n")

@@ -1,0 +1,1 @@
+"""The ``midgap`` command; one module a command, no science in it."""

@@ -1,0 +1,1 @@
+"""What it means: electronic structures, band edges, localization, levels."""

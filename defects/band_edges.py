@@ -1,0 +1,84 @@
+"""Band edges from the electron count.
+
+Occupations as an engine reports them mislead: a restricted run with an odd number of electrons half
+fills one level, smearing spreads electrons over the gap, spin channels differ. The number of electrons
+and the number a state holds do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from midgap.defects.electronic_structure import ElectronicStructure
+from midgap.structures.errors import InputError
+
+INTEGER_TOLERANCE = 0.01
+"""A band count this far from an integer means a partially filled level, not rounding."""
+
+
+@dataclass(frozen=True)
+class BandEdges:
+    """The highest filled and the lowest empty state.
+
+    Attributes
+    ----------
+    vbm_eV, cbm_eV
+        Energies on the calculation's own scale.
+    vbm_k, cbm_k
+        Indices of their k-points.
+    half_filled
+        A level at the edge holds a fraction of the electrons it could.
+    """
+
+    vbm_eV: float
+    cbm_eV: float
+    vbm_k: int
+    cbm_k: int
+    half_filled: bool
+
+    @property
+    def gap_eV(self) -> float:
+        """Zero for a metal or a closed gap."""
+        return max(0.0, self.cbm_eV - self.vbm_eV)
+
+    @property
+    def direct(self) -> bool:
+        return self.vbm_k == self.cbm_k
+
+    @property
+    def metallic(self) -> bool:
+        return self.half_filled or self.cbm_eV <= self.vbm_eV
+
+
+def band_edges(structure: ElectronicStructure) -> BandEdges:
+    """The edges of the filled and the empty states.
+
+    With a half-filled level the VBM is the state below it and the CBM the state above it.
+
+    Raises
+    ------
+    InputError
+        No band below or no band above is listed; says which to add.
+    """
+    energies = structure.eigenvalues_eV
+    n_spin, _, n_band = energies.shape
+    filled_tops, empty_bottoms, half = [], [], False
+    for spin in range(n_spin):
+        count = structure.filled(spin)
+        below, above = int(np.floor(count + INTEGER_TOLERANCE)), int(np.ceil(count - INTEGER_TOLERANCE))
+        half = half or below != above
+        if below > n_band or above >= n_band:
+            raise InputError(
+                f"{n_band} bands were computed and {count:g} of them are filled: there is no empty band to find the CBM in; "
+                "compute more bands."
+            )
+        if below > 0:
+            filled_tops.append((energies[spin, :, below - 1].max(), int(energies[spin, :, below - 1].argmax())))
+        empty_bottoms.append((energies[spin, :, above].min(), int(energies[spin, :, above].argmin())))
+    if not filled_tops:
+        raise InputError("No filled band is listed, so there is no VBM; keep more bands below the gap.")
+    vbm, vbm_k = max(filled_tops)
+    cbm, cbm_k = min(empty_bottoms)
+    return BandEdges(float(vbm), float(cbm), vbm_k, cbm_k, half)

@@ -1,0 +1,141 @@
+"""GPAW: an `ElectronicStructure` from a converged calculator or a ``.gpw`` file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from midgap.defects.electronic_structure import ElectronicStructure, Provenance
+from midgap.structures.model import Model
+from midgap.structures.theory import LevelOfTheory
+
+EV_PER_HARTREE = 27.211386245988
+
+
+def band_window(calc: Any, empty: int, depth_eV: float) -> tuple[int, int]:
+    """The bands worth a hybrid and spin-orbit calculation: [first, last).
+
+    From the widest break between bands at most ``depth_eV`` below the highest occupied state, but not
+    inside a shell, to ``empty`` bands above the occupied ones.
+    """
+    eigenvalues = calc.eigenvalues()
+    occupied = occupied_bands(calc)
+    top = max(eigenvalues[s, :, n - 1].max() for s, n in enumerate(occupied) if n)
+    lowest = min(occupied)
+    # the lowest energy of band n over spin and k, and the highest of band n - 1
+    bottom_of = eigenvalues.min(axis=(0, 1))
+    top_of = eigenvalues.max(axis=(0, 1))
+    deep = [n for n in range(1, lowest) if bottom_of[n] > top - depth_eV]
+    breaks = [n for n in deep if bottom_of[n] - top_of[n - 1] > 0.3]
+    first = breaks[0] if breaks else (deep[0] if deep else 0)
+    return (first if deep and deep[0] > 1 else 0), min(max(occupied) + empty, eigenvalues.shape[2])
+
+
+def occupied_bands(calc: Any) -> list[int]:
+    """Bands filled by the electron count, one number a spin channel."""
+    spins = calc.get_number_of_spins()
+    electrons = calc.get_number_of_electrons()
+    if spins == 1:
+        return [round(electrons / 2)]
+    moment = calc.get_magnetic_moment()
+    return [round((electrons + moment) / 2), round((electrons - moment) / 2)]
+
+
+def electronic_structure(
+    calc: Any,
+    model: Model,
+    theory: LevelOfTheory,
+    window: tuple[int, int],
+    eigenvalues_eV: np.ndarray | None,
+    *,
+    provenance: Provenance,
+    total_energy_eV: float | None = None,
+) -> ElectronicStructure:
+    """Collect what a converged GPAW calculator holds.
+
+    Parameters
+    ----------
+    window
+        Bands [first, last) to keep.
+    eigenvalues_eV
+        Of those bands, shape (spin, irreducible k, band); None is the calculator's own.
+    theory
+        With spin-orbit coupling the states are spinors on the full Brillouin zone, else scalars on
+        its irreducible part.
+    """
+    if eigenvalues_eV is None:
+        eigenvalues_eV = calc.eigenvalues()[:, :, window[0] : window[1]]
+    shared: dict[str, Any] = {
+        "structure": model.structure,
+        "theory": theory,
+        "provenance": provenance,
+        "charge": model.charge,
+        "n_electrons": calc.get_number_of_electrons(),
+        "site_potentials_eV": _site_potentials(calc),
+        "total_energy_eV": total_energy_eV,
+    }
+    if theory.spin_orbit:
+        return ElectronicStructure(**shared, **_spinors(calc, window, eigenvalues_eV))
+    return ElectronicStructure(**shared, **_scalars(calc, window, eigenvalues_eV))
+
+
+def _scalars(calc: Any, window: tuple[int, int], eigenvalues_eV: np.ndarray) -> dict[str, Any]:
+    first, last = window
+    spins = calc.get_number_of_spins()
+    kpoints = calc.get_ibz_k_points()
+    weights = np.array(
+        [
+            [_weights(calc.dft.ibzwfs._get_wfs(k, s).P_ani, first, last) for k in range(len(kpoints))]
+            for s in range(spins)
+        ]
+    )
+    order = np.argsort(eigenvalues_eV, axis=2)  # a hybrid may reorder the PBE states
+    occupations = calc.occupations()[:, :, first:last]
+    degeneracy = 2.0 if spins == 1 else 1.0
+    return {
+        "kpoints_frac": kpoints,
+        "k_weights": calc.get_k_point_weights(),
+        "eigenvalues_eV": np.take_along_axis(eigenvalues_eV, order, axis=2),
+        "occupations": np.take_along_axis(occupations, order, axis=2)
+        / (degeneracy if occupations.max() > 1.5 else 1.0),
+        "site_weights": np.take_along_axis(weights, order[..., None], axis=2),
+        "magnetization_muB": float(calc.get_magnetic_moment()) if spins == 2 else 0.0,
+        "first_band": first,
+    }
+
+
+def _weights(projections: Any, first: int, last: int) -> np.ndarray:
+    """|⟨p̃|ψ⟩|² summed over the projectors of each atom, shape (band, site)."""
+    return np.stack([(abs(P_ni[first:last]) ** 2).sum(axis=1) for _, P_ni in sorted(projections.items())], axis=1)
+
+
+def _spinors(calc: Any, window: tuple[int, int], eigenvalues_eV: np.ndarray) -> dict[str, Any]:
+    from gpaw.occupations import FermiDiracCalculator
+    from gpaw.spinorbit import soc_eigenstates
+
+    first, last = window
+    # An occupation calculator of its own: the one of a fixed-moment run knows no spinors.
+    states = soc_eigenstates(calc, n1=first, n2=last, eigenvalues=eigenvalues_eV, occcalc=FermiDiracCalculator(0.01))
+    eigenvalues = states.eigenvalues()[None]
+    weights = np.array(
+        [
+            np.stack([(abs(P_msi) ** 2).sum(axis=(1, 2)) for _, P_msi in sorted(wf.projections.items())], axis=1)
+            for wf in states
+        ]
+    )[None]
+    filled = calc.get_number_of_electrons() - 2 * first
+    return {
+        "spinor": True,
+        "kpoints_frac": calc.get_bz_k_points(),
+        "k_weights": np.full(eigenvalues.shape[1], 1.0 / eigenvalues.shape[1]),
+        "eigenvalues_eV": eigenvalues,
+        "occupations": np.broadcast_to(np.clip(filled - np.arange(eigenvalues.shape[2]), 0.0, 1.0), eigenvalues.shape),
+        "site_weights": weights,
+        "first_band": 2 * first,
+    }
+
+
+def _site_potentials(calc: Any) -> np.ndarray:
+    """Electrostatic potential energy of an electron, averaged over each atom's PAW sphere, eV."""
+    return -np.asarray(calc.get_atomic_electrostatic_potentials())

@@ -1,0 +1,1 @@
+"""What is modelled: crystals, supercells, vacancies, clusters."""

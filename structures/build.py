@@ -1,0 +1,142 @@
+"""All models of a question: the pristine crystal, its vacancies, its octahedra."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pymatgen.core import Element, IStructure
+
+from midgap.structures.crystals import check_distances, load_crystal, primitive
+from midgap.structures.crystals import conventional as find_conventional
+from midgap.structures.errors import InputError
+from midgap.structures.model import Model
+from midgap.structures.supercells import Matrix, as_matrix, image_distance_ang, most_isotropic, supercell
+from midgap.structures.vacancies import inequivalent_sites, make_vacancy
+
+HALIDES = ("F", "Cl", "Br", "I")
+CHARGES = (-1, 0, 1)
+
+
+def build_models(
+    material: str | Path,
+    *,
+    max_atoms: int | None = None,
+    conventional: bool = False,
+    species: str | None = None,
+    charges: Sequence[int] = CHARGES,
+    clusters: bool = True,
+) -> list[Model]:
+    """Build the pristine cell, its vacancies and, if asked, its clusters.
+
+    Parameters
+    ----------
+    material
+        A known formula or a structure file.
+    max_atoms
+        Use the most isotropic supercell of at most so many atoms; None is the primitive cell.
+    conventional
+        Use the conventional cell instead.
+    species
+        Whose vacancies; None is the crystal's halide.
+    charges
+        Charge states, in e.
+    clusters
+        Also cut the octahedron, the octahedron with the vacancy in each charge, and the formula unit.
+
+    Returns
+    -------
+    list of Model
+        The pristine model first.
+
+    Raises
+    ------
+    InputError
+        See `load_crystal`, `inequivalent_sites`, `most_isotropic`.
+    """
+    structure, provenance = load_crystal(material)
+    cell = primitive(structure)
+    species = halide(cell) if species is None else _known_element(species)
+    formula = (
+        cell.composition.reduced_formula if not isinstance(material, str) or Path(material).is_file() else material
+    )
+    matrix: Matrix
+    if conventional:
+        lattice = find_conventional(structure).lattice.matrix
+        matrix = as_matrix(lattice @ np.linalg.inv(cell.lattice.matrix))
+    elif max_atoms is None:
+        matrix = as_matrix(np.eye(3))
+    else:
+        matrix = most_isotropic(cell, max_atoms)
+    models = periodic_models(cell, matrix, formula, species, charges, provenance)
+    if clusters:
+        from midgap.structures.clusters import cluster_models
+
+        models += cluster_models(cell, formula, species, charges, provenance)
+    return models
+
+
+def periodic_models(
+    cell: IStructure,
+    matrix: Matrix,
+    material: str,
+    species: str,
+    charges: Sequence[int],
+    provenance: dict[str, str],
+) -> list[Model]:
+    """The pristine supercell, and a vacancy of ``species`` at each inequivalent site in each charge.
+
+    ``cell`` is primitive, ``matrix`` as in `supercell`.
+    """
+    host = supercell(cell, matrix)
+    check_distances(host, material)
+    provenance = provenance | {"image distance": f"{image_distance_ang(host.lattice.matrix):.2f} Å"}
+    models = [
+        Model(
+            name=f"pristine_{len(host)}",
+            kind="pristine",
+            material=material,
+            structure=host,
+            supercell_matrix=matrix,
+            provenance=provenance,
+        )
+    ]
+    for site in inequivalent_sites(cell, species):
+        for charge in charges:
+            models.append(
+                make_vacancy(
+                    host,
+                    site,
+                    cell.lattice.get_cartesian_coords(site.position_frac),
+                    charge,
+                    material=material,
+                    name=f"V_{site.label}_q{charge:+d}_{len(host)}".replace("+0", "0"),
+                    supercell_matrix=matrix,
+                    provenance=provenance,
+                )
+            )
+    return models
+
+
+def halide(structure: IStructure) -> str:
+    """The one halogen of a structure.
+
+    Raises
+    ------
+    InputError
+        There is none, or more than one.
+    """
+    found = [symbol for symbol in HALIDES if symbol in {site.specie.symbol for site in structure}]
+    if len(found) != 1:
+        which = "no halogen" if not found else f"several halogens ({', '.join(found)})"
+        raise InputError(
+            f"{structure.composition.reduced_formula} has {which}; say whose vacancies to make, e.g. --species O."
+        )
+    return found[0]
+
+
+def _known_element(symbol: str) -> str:
+    if not Element.is_valid_symbol(symbol):
+        raise InputError(f"{symbol!r} is not a chemical element.")
+    return symbol

@@ -1,0 +1,246 @@
+"""Crystals: those midgap knows by name, and any that a file holds."""
+
+from __future__ import annotations
+
+import warnings
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from pydantic import PositiveFloat
+from pymatgen.core import Composition, Element, IStructure, Lattice, Structure
+
+from midgap.structures.document import Document, read_json
+from midgap.structures.errors import InputError
+
+SYMPREC_ANG = 0.01
+"""Tolerance within which two positions count as symmetry-equivalent."""
+
+
+class Orbit(Document):
+    """One occupied Wyckoff position: element, letter, fractional coordinates of a representative."""
+
+    element: str
+    wyckoff: str
+    position_frac: tuple[float, float, float]
+
+
+class Crystal(Document):
+    """A crystal as crystallographers write it down.
+
+    Attributes
+    ----------
+    cell_ang_deg
+        a, b, c in Å and α, β, γ in degrees, conventional setting.
+    sources
+        Where the lattice and the coordinates come from.
+    oxidation_states
+        Formal charges, which fix the charges of clusters and vacancies.
+    """
+
+    formula: str
+    space_group: str
+    space_group_number: int
+    cell_ang_deg: tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat]
+    orbits: tuple[Orbit, ...]
+    oxidation_states: dict[str, int]
+    sources: dict[str, str]
+
+    def conventional(self) -> IStructure:
+        """All atoms of the conventional cell."""
+        structure = Structure.from_spacegroup(
+            self.space_group_number,
+            Lattice.from_parameters(*self.cell_ang_deg),
+            [orbit.element for orbit in self.orbits],
+            [orbit.position_frac for orbit in self.orbits],
+            tol=SYMPREC_ANG,
+        )
+        return IStructure.from_sites(list(structure))
+
+
+def known_materials() -> list[str]:
+    """Formulas that `load_crystal` takes by name."""
+    return sorted(path.name.removesuffix(".json") for path in files(__package__).joinpath("data").iterdir())
+
+
+def crystal_named(formula: str) -> Crystal:
+    """The record of a known material, with its sources.
+
+    Raises
+    ------
+    InputError
+        No such material; says which there are.
+    """
+    try:
+        reduced = Composition(formula).reduced_formula
+    except ValueError:
+        reduced = None
+    for name in known_materials():
+        if reduced is not None and Composition(name).reduced_formula == reduced:
+            return Crystal.from_dict(read_json(str(files(__package__).joinpath("data", f"{name}.json"))))
+    raise InputError(
+        f"Unknown material {formula!r}: midgap knows {', '.join(known_materials())} by name; "
+        "for any other give a CIF, POSCAR or extended XYZ file."
+    )
+
+
+def load_crystal(material: str | Path) -> tuple[IStructure, dict[str, str]]:
+    """A crystal by formula or from a file, with its provenance.
+
+    Parameters
+    ----------
+    material
+        A known formula (``Cs4PbBr6``) or the path of a CIF, POSCAR/CONTCAR or (extended) XYZ file.
+
+    Returns
+    -------
+    structure
+        As in the file, or the conventional cell of a known material.
+    provenance
+        In words: where lattice and coordinates come from.
+
+    Raises
+    ------
+    InputError
+        Unknown material or element, partial occupancies, overlapping atoms, no lattice.
+    """
+    path = Path(material)
+    if path.is_file():
+        structure = _read_structure(path)
+        provenance = {"source": path.name}
+    elif path.suffix.lower() in {".cif", ".vasp", ".poscar", ".xyz"} or len(path.parts) > 1:
+        raise InputError(f"{path}: there is no such file.")
+    else:
+        crystal = crystal_named(str(material))
+        structure, provenance = crystal.conventional(), dict(crystal.sources)
+    check_distances(structure, str(material))
+    return structure, provenance
+
+
+def _read_structure(path: Path) -> IStructure:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pymatgen's remarks on rounding; what matters is checked below
+            if path.suffix.lower() == ".cif":
+                # the default tolerance would silently scale occupancies that sum to just over 1
+                from pymatgen.io.cif import CifParser
+
+                structure = CifParser(str(path), occupancy_tolerance=100.0).parse_structures(primitive=False)[0]
+            elif path.suffix.lower() in {".xyz", ".extxyz"}:
+                structure = _read_xyz(path)
+            else:
+                from pymatgen.io.vasp import Poscar
+
+                structure = Poscar.from_str(path.read_text()).structure
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} is not a readable CIF, POSCAR or extended XYZ file ({reason}).") from None
+    disordered = [site for site in structure if not site.is_ordered]
+    if disordered:
+        raise InputError(
+            f"{path}: {len(disordered)} sites are partially occupied (first: {disordered[0].species_string}); "
+            "give an ordered structure, e.g. one from pymatgen's OrderDisorderedStructureTransformation."
+        )
+    for site in structure:
+        if not isinstance(_element(site), Element):
+            raise InputError(f"{path}: {site.species_string!r} is not a chemical element.")
+    return IStructure(structure.lattice, [_element(site).symbol for site in structure], structure.frac_coords)
+
+
+def _element(site) -> Element:
+    specie = site.specie
+    return getattr(specie, "element", specie)  # a Species (Pb2+) has an Element, a DummySpecies has not
+
+
+def _read_xyz(path: Path) -> Structure:
+    from ase.io import read
+
+    atoms = read(path, index=-1, format="extxyz")
+    if not np.all(atoms.pbc) or abs(atoms.cell.volume) < 1e-6:
+        raise InputError(f'{path} has no lattice; write it as extended XYZ with Lattice="..." in the second line.')
+    return Structure(atoms.cell.array, atoms.get_chemical_symbols(), atoms.get_scaled_positions())
+
+
+def check_distances(structure: IStructure, source: str, smallest_ang: float = 0.7) -> None:
+    """Refuse structures in which atoms overlap.
+
+    Two atoms closer than half the sum of their covalent radii (Cordero et al., Dalton Trans. 2008, 2832,
+    doi 10.1039/b801115j, as in ASE), or than ``smallest_ang``, are a mistake in the file.
+
+    Raises
+    ------
+    InputError
+        Names the closest such pair and its distance.
+    """
+    from ase.data import covalent_radii
+
+    radii = np.array([covalent_radii[_element(site).Z] for site in structure])
+    reach = max(smallest_ang, radii.max())
+    first, second, _, distance = structure.get_neighbor_list(reach, exclude_self=True)
+    limit = np.maximum(smallest_ang, 0.5 * (radii[first] + radii[second]))
+    close = np.flatnonzero(distance < limit)
+    if len(close):
+        worst = close[np.argmin(distance[close])]
+        i, j = sorted((int(first[worst]), int(second[worst])))
+        raise InputError(
+            f"{source}: atoms {i + 1} ({structure[i].specie.symbol}) and {j + 1} ({structure[j].specie.symbol}) are "
+            f"{distance[worst]:.2f} Å apart and overlap; check the coordinates and the space-group setting."
+        )
+
+
+def spglib_cell(structure: IStructure) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """The structure as spglib takes it: lattice rows in Å, fractional positions, atomic numbers."""
+    return structure.lattice.matrix, structure.frac_coords, [_element(site).Z for site in structure]
+
+
+def primitive(structure: IStructure) -> IStructure:
+    """The primitive cell, in the frame of the input and with its order of elements.
+
+    Raises
+    ------
+    InputError
+        The symmetry search fails, as it does when atoms coincide.
+    """
+    return _standard_cell(structure, to_primitive=True)
+
+
+def conventional(structure: IStructure) -> IStructure:
+    """The conventional cell, otherwise as `primitive`."""
+    return _standard_cell(structure, to_primitive=False)
+
+
+def _standard_cell(structure: IStructure, to_primitive: bool) -> IStructure:
+    import spglib
+
+    cell = spglib.standardize_cell(
+        spglib_cell(structure), to_primitive=to_primitive, no_idealize=True, symprec=SYMPREC_ANG
+    )
+    if cell is None:
+        raise InputError("The space group of this structure cannot be found; are two atoms on top of each other?")
+    lattice, positions, numbers = cell
+    elements = [Element.from_Z(int(number)).symbol for number in numbers]
+    by_element = list(dict.fromkeys(_element(site).symbol for site in structure))
+    order = sorted(range(len(elements)), key=lambda i: by_element.index(elements[i]))
+    return IStructure(Lattice(lattice), [elements[i] for i in order], positions[order] % 1.0)
+
+
+def oxidation_states(structure: IStructure) -> dict[str, int]:
+    """Formal charges by element, from the record of a known material or guessed by pymatgen.
+
+    Raises
+    ------
+    InputError
+        No charge-balanced integer assignment exists.
+    """
+    composition = structure.composition.reduced_formula
+    for name in known_materials():
+        if Composition(name).reduced_formula == composition:
+            return dict(crystal_named(name).oxidation_states)
+    guesses = structure.composition.reduced_composition.oxi_state_guesses()
+    if not guesses or any(value != int(value) for value in guesses[0].values()):
+        raise InputError(
+            f"No integer oxidation states balance {composition}; give them, e.g. oxidation_states={{'Pb': 2}}."
+        )
+    return {element: int(value) for element, value in guesses[0].items()}

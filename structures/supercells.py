@@ -1,0 +1,126 @@
+"""Supercells: given by a matrix, or the most isotropic one up to a number of atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from pymatgen.core import IStructure, Lattice
+
+from midgap.structures.errors import InputError
+
+Matrix = tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]]
+
+
+def supercell(cell: IStructure, matrix: Sequence[Sequence[int]] | np.ndarray) -> IStructure:
+    """Repeat ``cell`` to the lattice ``matrix @ cell.lattice``.
+
+    Parameters
+    ----------
+    matrix
+        Integers, shape (3, 3), not singular; rows are the new vectors in terms of the old ones.
+
+    Returns
+    -------
+    IStructure
+        |det(matrix)| times the atoms, elements in blocks in the order of ``cell``.
+
+    Raises
+    ------
+    InputError
+        The matrix is singular or not of integers.
+    """
+    rows = np.asarray(matrix, dtype=float)
+    if rows.shape != (3, 3) or not np.allclose(rows, np.rint(rows)) or abs(np.linalg.det(rows)) < 0.5:
+        raise InputError(
+            f"A supercell matrix is three rows of three integers with a non-zero determinant, not {rows.tolist()}."
+        )
+    rows = np.rint(rows)
+    count = round(abs(np.linalg.det(rows)))
+    shifts = _lattice_points(rows, count)
+    inverse = np.linalg.inv(rows)
+    species, positions = [], []
+    for site in cell:
+        species += [site.specie.symbol] * count
+        positions.append((site.frac_coords + shifts) @ inverse)
+    frac = np.concatenate(positions)
+    order = np.argsort([list(dict.fromkeys(species)).index(s) for s in species], kind="stable")
+    wrapped = frac[order] % 1.0
+    wrapped[np.isclose(wrapped, 1.0, atol=1e-9)] = 0.0
+    return IStructure(Lattice(rows @ cell.lattice.matrix), [species[i] for i in order], wrapped)
+
+
+def _lattice_points(rows: np.ndarray, count: int) -> np.ndarray:
+    """The ``count`` integer vectors inside one period of the lattice of ``rows``."""
+    corners = np.array(np.meshgrid([0, 1], [0, 1], [0, 1])).reshape(3, -1).T @ rows
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    grid = np.stack(np.meshgrid(*[np.arange(a, b + 1) for a, b in zip(low, high, strict=True)], indexing="ij"), axis=-1)
+    points = grid.reshape(-1, 3)
+    inside = points @ np.linalg.inv(rows)
+    keep = ((inside > -1e-9) & (inside < 1 - 1e-9)).all(axis=1)
+    assert keep.sum() == count
+    return points[keep]
+
+
+def image_distance_ang(lattice: np.ndarray) -> float:
+    """The shortest vector of a lattice (rows, shape (3, 3), Å): how far a defect is from its images."""
+    reduced = Lattice(lattice).get_lll_reduced_lattice().matrix
+    n = np.array(np.meshgrid(*[[-1, 0, 1]] * 3)).reshape(3, -1).T
+    lengths = np.linalg.norm(n @ reduced, axis=1)
+    return float(lengths[lengths > 1e-9].min())
+
+
+def most_isotropic(cell: IStructure, max_atoms: int) -> Matrix:
+    """The supercell matrix with the largest distance between a defect and its images.
+
+    All distinct superlattices up to ``max_atoms`` are compared (the Hermite normal forms; Hart and
+    Forcade, Phys. Rev. B 77, 224115 (2008)); among equal distances (to 0.01 Å) the smallest cell wins.
+
+    Raises
+    ------
+    InputError
+        Not even one cell fits.
+
+    Examples
+    --------
+    >>> from pymatgen.core import Lattice, Structure
+    >>> cubic = Structure(Lattice.cubic(4.3), ["Cs", "Br"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    >>> sum(map(abs, most_isotropic(cubic, 16)[0]))
+    2
+    """
+    if max_atoms < len(cell):
+        raise InputError(
+            f"A supercell of at most {max_atoms} atoms does not hold the primitive cell of {len(cell)} atoms."
+        )
+    best_distance, best = 0.0, np.eye(3, dtype=int)
+    for count in range(1, max_atoms // len(cell) + 1):
+        # No lattice of this volume can be sparser than the close-packed one.
+        if (np.sqrt(2) * count * cell.lattice.volume) ** (1 / 3) < best_distance + 0.01:
+            continue
+        for form in _hermite_normal_forms(count):
+            distance = image_distance_ang(form @ cell.lattice.matrix)
+            if distance > best_distance + 0.01:
+                best_distance, best = distance, form
+    return compact(cell, best)
+
+
+def compact(cell: IStructure, matrix: np.ndarray) -> Matrix:
+    """The same superlattice by its shortest vectors (LLL), right-handed."""
+    reduced = Lattice(np.asarray(matrix) @ cell.lattice.matrix).get_lll_reduced_lattice().matrix
+    rows = reduced @ np.linalg.inv(cell.lattice.matrix)
+    return as_matrix(-rows if np.linalg.det(rows) < 0 else rows)
+
+
+def as_matrix(rows: np.ndarray) -> Matrix:
+    """Nearly integer rows, shape (3, 3), as a matrix of integers."""
+    return tuple(tuple(int(x) for x in row) for row in np.rint(rows))  # type: ignore[return-value]
+
+
+def _hermite_normal_forms(count: int) -> Iterator[np.ndarray]:
+    for a in (d for d in range(1, count + 1) if count % d == 0):
+        for b in (d for d in range(1, count // a + 1) if (count // a) % d == 0):
+            c = count // (a * b)
+            for x in range(b):
+                for y in range(c):
+                    for z in range(c):
+                        yield np.array([[a, x, y], [0, b, z], [0, 0, c]])
