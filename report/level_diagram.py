@@ -1,0 +1,229 @@
+"""Band edges and levels of several models side by side, each on its own VBM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyArrowPatch, Patch, Rectangle
+
+from midgap.defects.report import Level, LevelReport, Levels
+from midgap.experiment.comparison import SMALLEST_PART, Comparison, Row
+from midgap.experiment.photon_energy import wavelength_nm
+from midgap.experiment.records import Quantity
+from midgap.report.palette import CONDUCTION, INK, LEVEL, LINE, PAPER, PL, PL_BAND, PUBLISHED, VALENCE
+from midgap.report.typography import mathtext, short
+from midgap.structures.model import Model
+from midgap.structures.theory import LevelOfTheory
+
+Column = tuple[LevelReport, Model | None]
+
+HALF = 0.36
+"""Half the width of a column; columns are 1 apart."""
+BOTTOM, HEADROOM = -0.62, 0.62
+SMALL, NORMAL = 7.0, 8.5
+DASHED, BROKEN = (0, (2.2, 1.1)), (0, (4, 2))
+SPINS: dict[str, tuple[bool, ...]] = {"up": (True,), "down": (False,), "both": (True, False)}
+
+
+def columns(levels: Levels, theory: LevelOfTheory) -> list[Column]:
+    """Reports with a gap at one theory: perfect crystals, vacancies by charge from + to -, then clusters."""
+    models = {model.name: model for model in levels.models}
+
+    def order(column: Column) -> tuple[int, bool, int]:
+        report, model = column
+        if model is None:
+            return 2, bool(report.levels), -report.charge
+        return (0 if model.periodic else 1), model.vacancy is not None, -report.charge
+
+    reports = [r for r in levels.reports if r.theory.name == theory.name and r.gap_eV is not None]
+    return sorted(((report, models.get(report.model)) for report in reports), key=order)
+
+
+def level_diagram(
+    ax: Axes,
+    levels: Levels,
+    theory: LevelOfTheory,
+    *,
+    comparison: Comparison | None = None,
+    measured: Quantity | None = None,
+) -> Axes:
+    """Draw every report of ``theory`` as a column on VBM = 0.
+
+    Bands are blocks (occupied dark, empty light). A level is a line, the thicker the more of it sits at
+    the vacancy, solid if deep and dashed if not, with the electrons it holds: arrows where spin is a good
+    quantum number, otherwise filled and open dots, one for each state.
+
+    Parameters
+    ----------
+    comparison
+        Marks published values with a diamond.
+    measured
+        PL energy in eV: a band at that height above the VBM, and an arrow.
+    """
+    shown = columns(levels, theory)
+    published = [] if comparison is None else [row for row in comparison.published if row.theory.name == theory.name]
+    top = max([1.0, *(report.gap_eV or 0.0 for report, _ in shown)]) + HEADROOM
+    places = _places(shown)
+    left, right = -HALF - 0.14, (places[-1] if places else 0.0) + 0.5
+    if measured is not None and measured.value is not None:
+        right += 1.5
+        _draw_measured(ax, measured, left, right - 0.75)
+    for x, (report, model) in zip(places, shown, strict=True):
+        _draw_column(ax, x, report, top)
+        _text(ax, x, top + 0.1, _heading(report, model), NORMAL)
+        _draw_published(ax, x - HALF - 0.06, [row for row in published if row.model == report.model])
+    ax.set(xlim=(left, right), ylim=(BOTTOM, top), xticks=[], facecolor="none")
+    ax.set_ylabel("Energy above the VBM (eV)", fontsize=NORMAL, color=INK.light)
+    ax.tick_params(axis="y", labelsize=NORMAL, colors=INK.light, width=0.8, length=3)
+    for side, spine in ax.spines.items():
+        spine.set(visible=side == "left", color=INK.light, linewidth=0.8)
+    _draw_legend(ax, [report for report, _ in shown], any(row.model for row in published), measured is not None)
+    return ax
+
+
+def _places(shown: Sequence[Column]) -> list[float]:
+    """One apart, and a little more between crystals and clusters."""
+    places: list[float] = []
+    periodic = [model is None or model.periodic for _, model in shown]
+    for i in range(len(shown)):
+        places.append(places[-1] + (1.0 if periodic[i] == periodic[i - 1] else 1.3) if places else 0.0)
+    return places
+
+
+def _heading(report: LevelReport, model: Model | None) -> str:
+    if model is None:
+        return mathtext(short(report.label or report.model or "model"))
+    first, _, last = mathtext(short(model.label)).rpartition(" ")
+    return f"{first}\n{last}\n{len(model.structure)} atoms".lstrip()
+
+
+def _draw_column(ax: Axes, x: float, report: LevelReport, top: float) -> None:
+    gap = report.gap_eV or 0.0
+    sides = (x - HALF, x + HALF)
+    for block, colour in (((BOTTOM, 0.0), VALENCE), ((gap, top), CONDUCTION)):
+        _block(ax, sides, block, colour.light, 2)
+    for edge in (0.0, gap):
+        _line(ax, sides, edge, INK.light, 1.1, zorder=3)
+    _text(ax, x, gap + 0.07, f"{gap:.2f}", SMALL)
+    for level, height in zip(report.levels, _spread([lv.above_vbm_eV for lv in report.levels]), strict=True):
+        weight = level.localization.defect_weight
+        width = 1.6 if weight is None else 1.0 + 2.0 * min(max(weight, 0.0), 1.0)
+        y = level.above_vbm_eV
+        _line(ax, sides, y, LEVEL.light, width, style="solid" if level.kind == "deep" else DASHED, zorder=5)
+        _text(ax, x + HALF, height + 0.045, f"{y:.2f}", SMALL, LEVEL.light, "right")
+        if error := report.alignment.uncertainty_eV:
+            ax.errorbar([x - 0.8 * HALF], [y], yerr=error, color=INK.light, linewidth=0.9, capsize=1.8, zorder=6)
+        _draw_electrons(ax, x - 0.06, level)
+
+
+def _spread(heights: Sequence[float], apart: float = 0.17) -> list[float]:
+    """Heights of labels, moved up where they would touch."""
+    placed = list(heights)
+    last = float("-inf")
+    for i in sorted(range(len(heights)), key=lambda i: heights[i]):
+        last = placed[i] = max(heights[i], last + apart)
+    return placed
+
+
+def _draw_electrons(ax: Axes, x: float, level: Level, most: int = 4, apart: float = 0.11) -> None:
+    """One arrow or dot a state, as far as there are electrons; at most ``most`` of them."""
+    n = max(1, min(level.degeneracy, most))
+    electrons = level.occupation * n / level.degeneracy
+    spins = SPINS.get(level.spin)
+    for i in range(n):
+        at, filled = x + apart * (i - 0.5 * (n - 1)), min(max(electrons - i, 0.0), 1.0)
+        if spins is None:
+            _draw_dot(ax, at, level.above_vbm_eV, filled)
+        elif filled > 0.5:
+            half = 0.15 if spins[i % len(spins)] else -0.15
+            _arrow(ax, at, level.above_vbm_eV - half, level.above_vbm_eV + half, INK.light, head=6, width=1.1)
+
+
+def _draw_dot(ax: Axes, x: float, y: float, filled: float) -> None:
+    ax.add_line(_mark("o", 4.6, INK.light, PAPER.light, at=(x, y)))
+    if filled > SMALLEST_PART:
+        dot = _mark("o", 4.6, INK.light, at=(x, y))
+        dot.set(fillstyle="full" if filled > 1 - SMALLEST_PART else "left", markerfacecoloralt=PAPER.light)
+        ax.add_line(dot)
+
+
+def _draw_published(ax: Axes, x: float, rows: Sequence[Row]) -> None:
+    for value in sorted({row.published_eV for row in rows}):
+        ax.add_line(_mark("D", 3.6, PUBLISHED.light, PAPER.light, at=(x, value)))
+
+
+def _draw_measured(ax: Axes, measured: Quantity, left: float, x: float) -> None:
+    peak = measured.value or 0.0
+    lo, hi = (peak if bound is None else bound for bound in (measured.lo, measured.hi))
+    _block(ax, (left, x + HALF), (lo, hi), PL_BAND.light, 0)
+    _line(ax, (left, x + HALF), peak, PL.light, 0.8, style=BROKEN, zorder=1)
+    _line(ax, (x - HALF, x + HALF), 0.0, LINE.light, 1.1, zorder=1)
+    _arrow(ax, x, peak, 0.0, PL.light, head=9, width=1.8)
+    _text(ax, x, hi + 0.08, f"PL\n{peak:.3f} eV\n{wavelength_nm(peak):.0f} nm", NORMAL, PL.light)
+
+
+def _draw_legend(ax: Axes, reports: Sequence[LevelReport], published: bool, measured: bool) -> None:
+    levels = [level for report in reports for level in report.levels]
+    entries: list[tuple[str, Any]] = [
+        ("occupied bands", Patch(facecolor=VALENCE.light)),
+        ("empty bands", Patch(facecolor=CONDUCTION.light)),
+    ]
+    if levels:
+        entries.append(("deep level", Line2D([], [], color=LEVEL.light, linewidth=2.6)))
+    if any(level.kind != "deep" for level in levels):
+        entries.append(("shallow, resonant", Line2D([], [], color=LEVEL.light, linewidth=2.0, linestyle=DASHED)))
+    if any(level.spin not in SPINS for level in levels):
+        entries.append(("electron", _mark("o", 4.6, INK.light)))
+        entries.append(("empty state", _mark("o", 4.6, INK.light, PAPER.light)))
+    if any(level.spin in SPINS for level in levels):
+        entries.append(("electron, spin", _mark("$\u2191$", 7, INK.light)))
+    if any(report.levels and report.alignment.uncertainty_eV for report in reports):
+        entries.append(("uncertainty of the alignment", _mark("$\u2336$", 6, INK.light)))
+    if published:
+        entries.append(("published", _mark("D", 3.6, PUBLISHED.light, PAPER.light)))
+    if measured:
+        line = Line2D([], [], color=PL.light, linewidth=0.8, linestyle=BROKEN)
+        entries.append(("PL energy above the VBM", (Patch(facecolor=PL_BAND.light), line)))
+    ax.legend(
+        [handle for _, handle in entries],
+        [label for label, _ in entries],
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.02),
+        ncols=4,
+        frameon=False,
+        fontsize=7.5,
+        labelcolor=INK.light,
+        handlelength=1.4,
+        handletextpad=0.6,
+        columnspacing=1.6,
+    )
+
+
+def _text(ax: Axes, x: float, y: float, text: str, size: float, colour: str = INK.light, ha: str = "center") -> None:
+    ax.text(x, y, text, fontsize=size, color=colour, ha=ha, va="bottom", linespacing=1.35, zorder=6)
+
+
+def _block(ax: Axes, x: tuple[float, float], y: tuple[float, float], colour: str, zorder: float) -> None:
+    ax.add_patch(Rectangle((x[0], y[0]), x[1] - x[0], y[1] - y[0], facecolor=colour, edgecolor="none", zorder=zorder))
+
+
+def _line(
+    ax: Axes, x: tuple[float, float], y: float, colour: str, width: float, *, style: Any = "solid", zorder: float
+) -> None:
+    ax.plot(x, (y, y), color=colour, linewidth=width, linestyle=style, solid_capstyle="butt", zorder=zorder)
+
+
+def _arrow(ax: Axes, x: float, tail: float, tip: float, colour: str, *, head: float, width: float) -> None:
+    shape: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": head, "shrinkA": 0, "shrinkB": 0}
+    ax.add_patch(FancyArrowPatch((x, tail), (x, tip), linewidth=width, color=colour, zorder=7, **shape))
+
+
+def _mark(
+    marker: str, size: float, colour: str, face: str | None = None, at: tuple[float, float] | None = None
+) -> Line2D:
+    x, y = ([], []) if at is None else ([at[0]], [at[1]])
+    shape: dict[str, Any] = {"marker": marker, "markersize": size, "linestyle": "none", "clip_on": False}
+    return Line2D(x, y, color=colour, markerfacecolor=face or colour, markeredgewidth=0.95, zorder=8, **shape)
