@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobflow import Flow, Job, Maker, Response, job
 
@@ -23,6 +23,9 @@ from midgap.workflows.costs import expected_s
 from midgap.workflows.engines import engine_named
 
 Plain = dict[str, Any]
+
+if TYPE_CHECKING:
+    from midgap.defects.report import Levels
 
 THREADED = {"cp2k": 4, "pyscf": 4}
 """Threads that an engine makes good use of; the others get one."""
@@ -97,8 +100,8 @@ def find_levels(result: Plain, reference: Plain | None = None) -> Plain:
         ElectronicStructure.from_dict(result["electronic_structure"]),
         None if reference is None else ElectronicStructure.from_dict(reference),
         model.vacancy,
-        model.name,
-        model.label,
+        model=model.name,
+        label=model.label,
     )
     return {"report": report.to_dict(), "model": model.to_dict()}
 
@@ -120,7 +123,7 @@ def collect(found: Sequence[Plain]) -> Plain:
 
 
 @job
-def levels_in(host: Plain, maker: Plain, build: Plain) -> Response:
+def levels_in(host: Plain, maker: LevelFlowMaker, build: Plain) -> Response:
     """Cut the models out of a host and compute them all in place of this job.
 
     Parameters
@@ -128,12 +131,11 @@ def levels_in(host: Plain, maker: Plain, build: Plain) -> Response:
     host
         The pristine primitive cell, a `Model`.
     maker
-        A `LevelFlowMaker`.
+        How to compute them.
     build
         Arguments of `models_in`.
     """
-    fields = {key: value for key, value in maker.items() if not key.startswith("@")}
-    return Response(replace=LevelFlowMaker(**fields).make(models_in(Model.from_dict(host), **build)))
+    return Response(replace=maker.make(models_in(Model.from_dict(host), **build)))
 
 
 def models_in(
@@ -142,11 +144,12 @@ def models_in(
     species: str | None = None,
     charges: Sequence[int] = (-1, 0, 1),
     max_atoms: int | None = None,
-    clusters: bool = True,
+    clusters: str = "all",
 ) -> list[Model]:
-    """The pristine supercell of a primitive host, its vacancies and, if asked, its clusters.
+    """The pristine supercell of a primitive host, its vacancies and its clusters.
 
-    Parameters as in `midgap.structures.build.build_models`.
+    Parameters as in `midgap.structures.build.build_models`, but that ``clusters`` says which
+    (`wanted_clusters`).
     """
     import numpy as np
     from pymatgen.core import IStructure
@@ -161,7 +164,24 @@ def models_in(
     species = species or halide(cell)
     matrix = as_matrix(np.eye(3)) if max_atoms is None else most_isotropic(cell, max_atoms)
     models = periodic_models(cell, matrix, host.material, species, charges, host.provenance)
-    return models + (cluster_models(cell, host.material, species, charges, host.provenance) if clusters else [])
+    if clusters != "none":
+        models += wanted_clusters(cluster_models(cell, host.material, species, charges, host.provenance), clusters)
+    return models
+
+
+def wanted_clusters(models: Sequence[Model], which: str) -> list[Model]:
+    """``all`` of them, the intact embedded ``octahedron`` alone, or ``none``.
+
+    Raises
+    ------
+    InputError
+        ``which`` is another word.
+    """
+    if which not in ("all", "octahedron", "none"):
+        raise InputError(f"Unknown choice of clusters {which!r}; choose all, octahedron or none.")
+    if which == "octahedron":
+        return [model for model in models if model.vacancy is None and model.embedding is not None]
+    return list(models) if which == "all" else []
 
 
 @dataclass
@@ -229,14 +249,14 @@ class LevelFlowMaker(Maker):
         relaxed = self._relaxations(models)
         statics = {model.name: self._job(model, "static", relaxed.get(model.name)) for model in models}
         found = []
-        for model in models:
+        for order, model in enumerate(models):
             reference = reference_of(model, models)
             levels = find_levels(
                 statics[model.name].output,
                 None if reference is None else statics[reference.name].output["electronic_structure"],
             )
             levels.name = f"{model.name} levels"
-            levels.metadata.update(model=model.name, label=model.label, task="levels", cost_s=2.0)
+            levels.metadata.update(model=model.name, label=model.label, task="levels", order=order, cost_s=2.0)
             found.append(levels)
         everything = collect([levels.output for levels in found])
         everything.metadata.update(task="collect", cost_s=1.0)
@@ -330,10 +350,33 @@ class HostFlowMaker(Maker):
         # What will be cut from the relaxed host can be cut from this one: refuse now what cannot be done.
         self.levels.make(models_in(host, **self.build))
         relaxation = self.levels._job(host, "relax")
-        rest = levels_in(relaxation.output["model"], self.levels.as_dict(), dict(self.build))
+        rest = levels_in(relaxation.output["model"], self.levels, dict(self.build))
         rest.name = "cut the models"
         rest.metadata.update(task="build", cost_s=2.0)
         return Flow([relaxation, rest], output=rest.output, name=self.name)
+
+
+def levels_so_far(folder: Path | str) -> Levels:
+    """The reports that a run on one machine has brought so far, in the order of its models.
+
+    Parameters
+    ----------
+    folder
+        The folder of the run (`midgap.workflows.local.run_flow`).
+    """
+    from midgap.defects.report import Levels
+    from midgap.workflows.store import embedded_store
+
+    store = embedded_store(Path(folder) / "store")
+    found = {document["metadata"]["model"]: document for document in store.query({"metadata.task": "levels"})}
+    store.close()
+    in_order = sorted(found.values(), key=lambda document: document["metadata"]["order"])
+    return Levels.from_dict(
+        {
+            "reports": [_bare(document["output"]["report"]) for document in in_order],
+            "models": [_bare(document["output"]["model"]) for document in in_order],
+        }
+    )
 
 
 def reference_of(model: Model, models: Sequence[Model]) -> Model | None:

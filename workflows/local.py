@@ -283,8 +283,9 @@ class _Runner:
     def _write_order(self, entry: Entry) -> None:
         folder = self.job_folder(entry)
         folder.mkdir(parents=True, exist_ok=True)
-        for left in (ERROR, RESPONSE):
-            (folder / left).unlink(missing_ok=True)
+        half_written = folder.glob(".*")  # by `write_atomic`, when a former attempt was killed
+        for left in (folder / ERROR, folder / RESPONSE, *half_written):
+            left.unlink(missing_ok=True)
         inputs: list[dict[str, Any]] = []
         if entry.job.config.resolve_references:
             inputs = stores.with_references(self.store, set(entry.job.input_uuids))

@@ -48,10 +48,15 @@ class Schedule:
 
     def add(self, flow: Flow, spawner: Key | None = None, *, awaited: bool = True) -> list[Key]:
         """Take in a flow; ``awaited`` says whether those who wait for ``spawner`` wait for it too."""
-        within = frozenset() if spawner is None else self.entries[spawner].within | {spawner}
+        within: frozenset[Key] = frozenset() if spawner is None else self.entries[spawner].within | {spawner}
         added = []
-        for job, parents in flow.iterflow():
-            entry = Entry(job, frozenset(parents) | set(job.input_uuids) - {job.uuid}, within)
+        graph = flow.graph
+        for node, data in graph.nodes(data=True):
+            if "job" not in data:  # of another flow
+                continue
+            job: Job = data["job"]
+            parents = {parent for parent in graph.predecessors(node) if "job" in graph.nodes[parent]}
+            entry = Entry(job, frozenset(parents | set(job.input_uuids) - {job.uuid}), within)
             self.entries[entry.key] = entry
             self._indices.setdefault(job.uuid, []).append(entry.key)
             added.append(entry.key)
@@ -174,3 +179,20 @@ class Schedule:
             return urgency[uuid]
 
         return {uuid: of(uuid) for uuid in self._indices}
+
+
+def expected_makespan_s(flow: Flow, cores: int) -> float:
+    """How long a flow is expected to take on ``cores`` cores: the schedule played through, s."""
+    schedule = Schedule()
+    schedule.add(flow)
+    now = 0.0
+    ends: list[tuple[float, Key]] = []
+    while True:
+        for key in schedule.ready()[: cores - len(ends)]:
+            schedule.entries[key].state = "running"
+            ends.append((now + schedule.entries[key].cost_s, key))
+        if not ends:
+            return now
+        now, key = min(ends)
+        ends.remove((now, key))
+        schedule.entries[key].state = "done"

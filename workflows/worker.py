@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from midgap.structures.document import read_json, write_atomic
+from midgap.structures.errors import ComputationError, InputError
 from midgap.workflows.processes import death_with_parent
 
 JOB, RESPONSE, ERROR, LOG, ATTEMPTS = "job.json", "response.json", "error.json", "job.log", "attempts.jsonl"
@@ -123,8 +124,10 @@ def _attempt(folder: Path, threads: int) -> int:
         if isinstance(error, OSError) and error.errno in FULL:
             return EXIT_NO_SPACE
         with contextlib.suppress(OSError):
-            message = str(error) or type(error).__name__
-            write_atomic(folder / ERROR, json.dumps({"type": type(error).__name__, "message": message}))
+            name = type(error).__name__
+            # Our own errors and those of the system are sentences; others need their name to mean something.
+            message = str(error) if isinstance(error, (InputError, ComputationError, OSError)) else f"{name}: {error}"
+            write_atomic(folder / ERROR, json.dumps({"type": name, "message": message}))
         return EXIT_FAILED
     finally:
         with contextlib.suppress(OSError, ValueError):
