@@ -425,7 +425,7 @@ def _count(n: int, noun: str) -> str:
 
 def _in_words(candidate: Candidate, peak_eV: float, name: bool = True) -> str:
     away = candidate.energy_eV - peak_eV
-    what = f"{candidate.label}, {candidate.transition}, " if name else ""
+    what = f"{candidate.label}, {candidate.transition_label}, " if name else ""
     return (
         f"{what}{candidate.energy_eV:.2f} eV ({candidate.wavelength_nm:.0f} nm), "
         f"{abs(away):.2f} eV {'above' if away > 0 else 'below'} the measured energy"

@@ -295,7 +295,7 @@ _FRACTIONS = ("plqy", "on_fraction", "signal_fraction_rho")
 def _number(name: str, x: Any) -> float | None:
     if x is None:
         return None
-    if isinstance(x, bool) or not isinstance(x, int | float):
+    if isinstance(x, bool) or not isinstance(x, int | float) or not abs(x) < float("inf"):
         raise ValueError(f"{name} is {x!r}, not a number or null")
     return float(x)
 

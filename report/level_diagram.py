@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -94,10 +95,9 @@ def _places(shown: Sequence[Column]) -> list[float]:
 
 
 def _heading(report: LevelReport, model: Model | None) -> str:
-    if model is None:
-        return mathtext(short(report.label or report.model or "model"))
-    first, _, last = mathtext(short(model.label)).rpartition(" ")
-    return f"{first}\n{last}\n{len(model.structure)} atoms".lstrip()
+    name = short(model.label if model is not None else report.label or report.model or "model")
+    lines = [mathtext(line) for line in wrap(name, 12)]
+    return "\n".join(lines if model is None else [*lines, f"{len(model.structure)} atoms"])
 
 
 def _draw_column(ax: Axes, x: float, report: LevelReport, top: float) -> None:

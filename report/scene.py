@@ -33,7 +33,7 @@ class Scene:
     heart
         Index of the atom in the middle.
     ligand
-        The element at the corners.
+        The element at the corners, or an empty name.
     axis_ang
         From the middle to the vacancy, or to what was to be up, shape (3,), or None.
     vacant
@@ -99,14 +99,16 @@ class Scene:
 
 
 def ligand_element(symbols: Sequence[str]) -> str:
-    """The most electronegative element."""
+    """The most electronegative element; of a single element none, an empty name."""
+    if len(set(symbols)) == 1:
+        return ""
     return max(sorted(set(symbols)), key=lambda symbol: 0.0 if isnan(Element(symbol).X) else Element(symbol).X)
 
 
 def centre_elements(symbols: Sequence[str]) -> set[str]:
-    """What sits in the polyhedra: cations that are no alkali or alkaline-earth metal; if none, any; if none, all."""
+    """What sits in the polyhedra: cations that are no alkali or alkaline-earth metal; if none, any cation."""
     cations = set(symbols) - {ligand_element(symbols)}
-    return {s for s in cations if not (Element(s).is_alkali or Element(s).is_alkaline)} or cations or set(symbols)
+    return {s for s in cations if not (Element(s).is_alkali or Element(s).is_alkaline)} or cations
 
 
 def radius_ang(symbol: str) -> float:
@@ -115,7 +117,9 @@ def radius_ang(symbol: str) -> float:
 
 
 def bond_limit_ang(centre: str, ligand: str) -> float:
-    """The longest distance that counts as a bond."""
+    """The longest distance that counts as a bond; 0 where there is no ligand."""
+    if not ligand:
+        return 0.0
     return BOND * (radius_ang(centre) + radius_ang(ligand))
 
 

@@ -13,7 +13,7 @@ from matplotlib.patches import Circle, Polygon
 from matplotlib.patheffects import Normal, Stroke
 from scipy.spatial import ConvexHull, QhullError
 
-from midgap.report.palette import INK, MUTED, PAPER, PL, POLYHEDRON, element_colour
+from midgap.report.palette import INK, MUTED, PAPER, PL, POLYHEDRON, SHINE, element_colour
 from midgap.report.scene import Scene, bond_limit_ang, radius_ang
 from midgap.structures.model import Model
 
@@ -105,9 +105,9 @@ def _faces(scene: Scene) -> list[np.ndarray]:
 
 def _draw_face(ax: Axes, corners: np.ndarray, fog: float, order: float) -> None:
     colour = POLYHEDRON.light
-    ax.add_patch(Polygon(corners, facecolor=colour, edgecolor="none", alpha=0.26 * (1 - fog), zorder=order))
+    ax.add_artist(Polygon(corners, facecolor=colour, edgecolor="none", alpha=0.26 * (1 - fog), zorder=order))
     edge: dict[str, Any] = {"linewidth": 0.5, "joinstyle": "round", "alpha": 0.8 * (1 - fog)}
-    ax.add_patch(Polygon(corners, facecolor="none", edgecolor=colour, zorder=order, **edge))
+    ax.add_artist(Polygon(corners, facecolor="none", edgecolor=colour, zorder=order, **edge))
 
 
 def _draw_bond(ax: Axes, ends: np.ndarray, fog: float, order: float) -> None:
@@ -118,13 +118,13 @@ def _draw_atom(ax: Axes, symbol: str, point: np.ndarray, fog: float, order: floa
     radius = _drawn_radius(symbol)
     highlight = point + radius * np.array([-0.32, 0.34])
     _circle(ax, point, radius, order, facecolor=element_colour(symbol), edgecolor=INK.light, linewidth=0.6)
-    _circle(ax, highlight, 0.26 * radius, order, facecolor=PAPER.light, edgecolor="none", alpha=0.45)
+    _circle(ax, highlight, 0.26 * radius, order, facecolor=SHINE.light, edgecolor="none", alpha=0.45)
     # the background over the atom, not a paler atom: it stays opaque to what is behind
     _circle(ax, point, 1.06 * radius, order, facecolor=PAPER.light, edgecolor="none", alpha=fog)
 
 
 def _circle(ax: Axes, centre: np.ndarray, radius: float, order: float, **style: Any) -> None:
-    ax.add_patch(Circle((float(centre[0]), float(centre[1])), radius, zorder=order, **style))
+    ax.add_artist(Circle((float(centre[0]), float(centre[1])), radius, zorder=order, **style))
 
 
 def _draw_axis(ax: Axes, scene: Scene, axis: np.ndarray) -> None:

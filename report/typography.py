@@ -26,7 +26,7 @@ def formula(text: str) -> str:
 def mathtext(text: str) -> str:
     """For matplotlib; whatever else it takes for markup is kept as text."""
     parts = _VACANCY.split(text)
-    plain = [formula(part.replace("\\", "\\\\").replace("$", r"\$")) for part in parts[::3]]
+    plain = [formula(part.replace("$", r"\$")) for part in parts[::3]]
     symbols = [
         rf"V$_\mathrm{{{species}}}^{{{charge.translate(_PLAIN)}}}$"
         for species, charge in zip(parts[1::3], parts[2::3], strict=True)

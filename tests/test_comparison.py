@@ -1,0 +1,242 @@
+import json
+
+import pytest
+from levels_example import HSE_SOC, crystal, example, level, octahedron, pristine, report, vacancy
+
+from midgap.defects.report import Alignment, Levels
+from midgap.experiment.comparison import (
+    CAVEATS,
+    Comparison,
+    best_theory,
+    compare,
+    filling,
+    main_peak,
+    published_rows,
+    published_values,
+)
+from midgap.experiment.records import ParticleRecord, Quantity, Records, published_records
+from midgap.structures.errors import InputError
+from midgap.structures.theory import LevelOfTheory
+
+PL = published_records("Cs4PbBr6")
+
+
+def compare_one(*reports, models=(), records=PL):
+    return compare(Levels(reports=reports, models=models), records)
+
+
+def transitions(comparison):
+    return [(c.transition, round(c.energy_eV, 6)) for c in comparison.candidates]
+
+
+def test_round_trip(tmp_path):
+    comparison = compare(example(), PL)
+    assert Comparison.read(comparison.write(tmp_path / "c.json")) == comparison
+
+
+@pytest.mark.parametrize(
+    ("electrons", "states", "expected"),
+    [
+        (0, 2, [("CBM → level", 1.78)]),
+        (1, 1, [("level → VBM", 2.44)]),
+        (2, 2, [("level → VBM", 2.44)]),
+        (1, 2, [("level → VBM", 2.44), ("CBM → level", 1.78)]),
+    ],
+)
+def test_the_occupation_decides_the_transition(electrons, states, expected):
+    model = vacancy(0)
+    comparison = compare_one(report(model, 4.22, level(2.44, electrons, degeneracy=states)), models=(model,))
+    assert transitions(comparison) == expected
+
+
+def test_resonant_levels_and_hosts_of_vacancies_are_no_candidates():
+    model = vacancy(0)
+    comparison = compare_one(report(model, 4.22, level(4.5, 0, kind="resonant")), models=(model,))
+    assert comparison.candidates == ()
+    assert "No transition" in comparison.answer
+
+
+def test_difference_and_interval():
+    comparison = compare(example(), PL)
+    found = {c.model: c for c in comparison.candidates}
+    test = found["V_Br_q0"].main_test
+    assert test.difference == pytest.approx(2.44 - 2.38431, abs=1e-5)  # 520 nm
+    assert test.inside  # 508 nm lies between 500 and 540
+    assert found["V_Br_q0"].wavelength_nm == pytest.approx(508.13, abs=0.01)
+    assert [c.model for c in comparison.candidates if c.main_test.inside] == ["V_Br_q0"]
+    assert found["pristine"].main_test.difference == pytest.approx(4.22 - 2.38431, abs=1e-5)
+    particle = found["V_Br_q0"].tests[1]
+    assert particle.difference is None, "the record of the particle has bounds and no value"
+    assert particle.inside
+
+
+def test_answer_says_what_fits_and_what_that_means():
+    answer = compare(example(), PL).answer
+    assert "2.384 eV, 520 nm (2.30 to 2.48 eV)" in answer
+    assert (
+        "Of 5 transitions computed at HSE06+SOC, 1 lies in that interval: V_Br⁰ · 21 atoms, filled level → VBM"
+        in answer
+    )
+    assert "The gap of the perfect crystal is 4.22 eV (294 nm), 1.84 eV above the measured energy" in answer
+    assert answer.endswith("possible, not proven.")
+
+
+def test_answer_when_nothing_fits():
+    model = vacancy(1)
+    answer = compare_one(report(model, 4.22, level(3.81, 0, degeneracy=2)), models=(model,)).answer
+    assert "none lies in that interval; the nearest is V_Br⁺ · 21 atoms, CBM → empty level, 0.41 eV" in answer
+
+
+def test_answer_without_measurement():
+    records = Records(material="Cs4PbBr6", records=(ParticleRecord(sample_id="a", plqy=Quantity(value=0.5)),))
+    comparison = compare(example(), records)
+    assert "No record states the energy" in comparison.answer
+    assert all(c.tests == () and c.main_test is None for c in comparison.candidates)
+
+
+def test_uncertainty_is_known_or_said_to_be_not():
+    by_model = {c.model: c for c in compare(example(), PL).candidates}
+    vacancy_sources = {u.source: u.value_eV for u in by_model["V_Br_q0"].uncertainties}
+    assert vacancy_sources["potential alignment"] == 0.06
+    assert vacancy_sources["functional"] is None
+    assert vacancy_sources["lattice relaxation"] is None
+    assert "images of the charge" not in vacancy_sources
+    assert "images of the charge" in {u.source for u in by_model["V_Br_q1"].uncertainties}
+    assert by_model["pristine"].known_uncertainty_eV is None
+    assert by_model["V_Br_q0"].known_uncertainty_eV == 0.06
+
+
+def test_no_reference_means_no_alignment_uncertainty():
+    model = vacancy(0)
+    levels = report(model, 4.22, level(2.44, 1), alignment=Alignment(method="none"))
+    (candidate,) = compare_one(levels, models=(model,)).candidates
+    assert candidate.known_uncertainty_eV is None
+    assert "no pristine reference" in candidate.uncertainties[0].note
+
+
+def test_published_values():
+    values = {v.name: v.value_eV for v in published_values("Cs4PbBr6").values}
+    assert list(values.values()) == [3.9, 2.4, 3.9]  # Nat. Commun. 10, 2930 (2019)
+    assert all(v.theory.name == "hse06+soc" for v in published_values("Cs4PbBr6").values)
+
+
+def test_rows_show_every_charge_state_from_plus_to_minus():
+    rows = compare(example(), PL).published
+    assert [(row.model, row.ours_eV, row.published_eV) for row in rows] == [
+        ("pristine", 4.22, 3.9),
+        ("V_Br_q1", 3.81, 2.4),
+        ("V_Br_q0", 2.44, 2.4),
+        ("V_Br_q-1", 3.40, 2.4),
+        ("octahedron", 4.42, 3.9),
+    ]
+    assert rows[2].difference_eV == pytest.approx(0.04)
+    assert rows[2].note == "filled, deep, 83 % at the vacancy"
+    assert rows[4].note == "[PbBr6]⁴⁻: not the neutral Cs4PbBr6 unit that was published"
+
+
+def test_rows_need_the_same_theory_and_kind():
+    model, cluster = pristine(), octahedron()
+    other = LevelOfTheory(functional="HSE06", spin_orbit=True, exact_exchange=0.4)
+    for theory in (LevelOfTheory.named("pbe+soc"), LevelOfTheory.named("hse06"), other):
+        levels = Levels(reports=(report(model, theory=theory), report(cluster, theory=theory)), models=(model, cluster))
+        rows = published_rows(levels, published_values("Cs4PbBr6"))
+        assert [row.ours_eV for row in rows] == [None] * 3
+        assert {row.note for row in rows} == {"not computed at HSE06+SOC"}
+
+
+def test_a_vacancy_without_a_level_is_shown():
+    model = vacancy(1)
+    rows = compare_one(report(model), models=(model,)).published
+    (row,) = [row for row in rows if row.model == model.name]
+    assert (row.ours_eV, row.difference_eV, row.note) == (None, None, "no level in the gap")
+
+
+def test_a_report_without_its_model():
+    comparison = compare_one(report(vacancy(0), 4.22, level(2.44, 1)))
+    assert transitions(comparison) == [("level → VBM", 2.44)]
+    assert "without their model" in comparison.caveats[-1]
+    assert all(row.ours_eV is None for row in comparison.published)
+
+
+def test_another_material_is_said():
+    comparison = compare(example(), published_records("CsPbBr3"))
+    assert comparison.caveats == (*CAVEATS, "The levels are of Cs4PbBr6, the records of CsPbBr3.")
+
+
+def test_wavelengths_alone_are_enough():
+    records = Records(records=(ParticleRecord(pl_peak_nm=Quantity(value=520)),))
+    test = compare(example(), records).candidates[0].main_test
+    assert test.measured.value == pytest.approx(2.3843, abs=1e-4)
+    assert test.inside is None
+    assert main_peak(records).value == pytest.approx(2.3843, abs=1e-4)
+
+
+def test_refusals():
+    with pytest.raises(InputError, match="no level reports"):
+        compare(Levels(reports=(), models=()), PL)
+    twins = Levels(reports=(report(pristine()),), models=(pristine(), pristine().model_copy(update={"material": "X"})))
+    with pytest.raises(InputError, match="Two different models are named 'pristine'"):
+        compare(twins, PL)
+
+
+def test_best_theory():
+    theories = [LevelOfTheory.named(name) for name in ("pbe+soc", "hse06", "hse06+soc", "pbe")]
+    assert best_theory([report(pristine(), theory=theory) for theory in theories]) == HSE_SOC
+
+
+def test_filling():
+    assert [filling(n, 2) for n in (0, 1, 2)] == ["empty", "half filled", "filled"]
+    assert filling(0.5, 2) == "25 % filled"
+
+
+def test_example_is_the_crystal():
+    assert len(crystal()) == 22
+
+
+@pytest.fixture
+def run():
+    """Run ``midgap compare``; gives exit code, stdout and the error."""
+    import typer
+    from typer.testing import CliRunner
+
+    from midgap.cli import compare as module
+
+    app = typer.Typer()
+    app.command()(module.command)
+    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_command_json(run, tmp_path):
+    levels = example()
+    page = tmp_path / "deep" / "page.html"
+    result = run("--levels", levels.write(tmp_path / "levels.json"), "--json", "--report", page)
+    assert result.exit_code == 0
+    assert Comparison.from_dict(json.loads(result.stdout)) == compare(levels, PL)
+    assert page.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_command_tables(run, tmp_path):
+    levels = example().write(tmp_path / "levels.json")
+    records = PL.write(tmp_path / "records.json")
+    result = run("--levels", levels, "--records", records)
+    assert result.exit_code == 0
+    assert "2.44 ± 0.06" in result.stdout
+    assert "half" not in result.stdout
+    assert "filled level → VBM" in result.stdout
+
+
+def test_command_takes_a_single_report(run, tmp_path):
+    path = report(vacancy(0), 4.22, level(2.44, 1)).write(tmp_path / "report.json")
+    result = run("--levels", path)
+    assert isinstance(result.exception, InputError)
+    assert "give measured records with --records" in str(result.exception)
+    result = run("--levels", path, "--records", PL.write(tmp_path / "records.json"), "--json")
+    assert len(json.loads(result.stdout)["candidates"]) == 1
+
+
+def test_command_refuses(run, tmp_path):
+    result = run("--levels", tmp_path / "none.json")
+    assert "there is no such file" in str(result.exception)
+    levels = example().write(tmp_path / "levels.json")
+    result = run("--levels", levels, "--report", tmp_path)
+    assert "is a folder; name the HTML file" in str(result.exception)
