@@ -245,7 +245,8 @@ def answer(candidates: tuple[Candidate, ...], records: Records) -> str:
         lie = "lies" if len(inside) == 1 else "lie"
         sentences.append(f"{of}, {len(inside)} {lie} in that interval: {'; '.join(_in_words(c, peak) for c in inside)}")
     else:
-        sentences.append(f"{of}, {'none lies in that interval; ' if bounds else ''}{nearest}")
+        reach = ", and its known uncertainty reaches the interval" if bounds and _reaches(ours[0], measured) else ""
+        sentences.append(f"{of}, {'none lies in that interval; ' if bounds else ''}{nearest}{reach}")
     sentences += [
         f"The gap of the perfect crystal is {_in_words(c, peak, name=False)}"
         for c in ours
@@ -417,6 +418,12 @@ def _cluster_note(model: Model) -> str:
     if composition.reduced_formula == Composition(model.material).reduced_formula and model.charge == 0:
         return "neutral unit" + (" in the point charges of the crystal" if model.embedding is not None else "")
     return f"{model.label.split(' · ')[0]}: not the neutral {model.material} unit that was published"
+
+
+def _reaches(candidate: Candidate, measured: Quantity) -> bool:
+    error = candidate.known_uncertainty_eV or 0.0
+    below = measured.lo is None or candidate.energy_eV + error >= measured.lo
+    return below and (measured.hi is None or candidate.energy_eV - error <= measured.hi)
 
 
 def _count(n: int, noun: str) -> str:

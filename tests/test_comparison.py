@@ -87,6 +87,13 @@ def test_answer_when_nothing_fits():
     assert "none lies in that interval; the nearest is V_Br⁺ · 21 atoms, CBM → empty level, 0.41 eV" in answer
 
 
+def test_answer_when_the_uncertainty_reaches_the_interval():
+    model = vacancy(0)
+    answer = compare_one(report(model, 4.22, level(2.52, 1)), models=(model,)).answer  # ± 0.06, interval to 2.48
+    assert "none lies in that interval" in answer
+    assert "and its known uncertainty reaches the interval" in answer
+
+
 def test_answer_without_measurement():
     records = Records(material="Cs4PbBr6", records=(ParticleRecord(sample_id="a", plqy=Quantity(value=0.5)),))
     comparison = compare(example(), records)
