@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 def command(
     material: Annotated[
-        str | None, typer.Option(help="Formula that midgap knows, or a structure file.  [default: the preset's]")
+        str | None, typer.Option(help="Formula that midgap knows, or a structure file. (default: the preset's)")
     ] = None,
     preset: Annotated[str, typer.Option(help="quick, demo or standard; --dry-run shows what each computes.")] = "demo",
-    engine: Annotated[str | None, typer.Option(help="gpaw, cp2k or pyscf.  [default: the preset's]")] = None,
+    engine: Annotated[str | None, typer.Option(help="gpaw, cp2k or pyscf. (default: the preset's)")] = None,
     theory: Annotated[
-        str | None, typer.Option(help="pbe, pbe+soc, hse06 or hse06+soc.  [default: the preset's]")
+        str | None, typer.Option(help="pbe, pbe+soc, hse06 or hse06+soc. (default: the preset's)")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run; the same command in it goes on.")] = Path("midgap-run"),
-    cores: Annotated[int | None, typer.Option(min=1, help="Cores to use.  [default: all]")] = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="Cores to use. (default: all)")] = None,
     charges: Annotated[
-        str | None, typer.Option(help="Charges of the vacancies, e.g. --charges=-1,0,1.  [default: the preset's]")
+        str | None, typer.Option(help="Charges of the vacancies, e.g. --charges=-1,0,1. (default: the preset's)")
     ] = None,
     records: Annotated[
-        Path | None, typer.Option(help="Measured records to compare with.  [default: those published of the material]")
+        Path | None, typer.Option(help="Measured records to compare with. (default: those published of the material)")
     ] = None,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
@@ -68,8 +68,9 @@ def command(
 
 
 def _question(preset: str, material: str | None, engine: str | None, theory: str | None, charges: str | None) -> Preset:
+    from midgap.cli.options import parse_charges
     from midgap.workflows.engines import engine_named
-    from midgap.workflows.presets import charges_in, preset_named
+    from midgap.workflows.presets import preset_named
 
     question = preset_named(preset)
     change: dict[str, Any] = {}
@@ -78,7 +79,7 @@ def _question(preset: str, material: str | None, engine: str | None, theory: str
     if engine is not None:
         change["engine"] = engine_named(engine).name
     if charges is not None:
-        change["charges"] = tuple(charges_in(charges))
+        change["charges"] = parse_charges(charges)
     question = question.model_copy(update=change)
     return question if theory is None else question.with_theory(theory)
 
@@ -89,7 +90,7 @@ def _records(path: Path | None, material: str) -> Any:
     from midgap.structures.errors import InputError
 
     if path is not None:
-        return Records.read(path)
+        return Records.read(path).in_energy()
     try:
         return published_records(Path(material).stem if Path(material).is_file() else material)
     except InputError:

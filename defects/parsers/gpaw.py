@@ -10,8 +10,6 @@ from midgap.defects.electronic_structure import ElectronicStructure, Provenance
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 
-EV_PER_HARTREE = 27.211386245988
-
 
 def band_window(calc: Any, empty: int, depth_eV: float) -> tuple[int, int]:
     """The bands worth a hybrid and spin-orbit calculation: [first, last).
@@ -100,9 +98,14 @@ def _scalars(calc: Any, window: tuple[int, int], eigenvalues_eV: np.ndarray) -> 
         "occupations": np.take_along_axis(occupations, order, axis=2)
         / (degeneracy if occupations.max() > 1.5 else 1.0),
         "site_weights": np.take_along_axis(weights, order[..., None], axis=2),
-        "magnetization_muB": float(calc.get_magnetic_moment()) if spins == 2 else 0.0,
+        "magnetization_muB": _whole(calc.get_magnetic_moment()) if spins == 2 else 0.0,
         "first_band": first,
     }
+
+
+def _whole(moment: float) -> float:
+    """A fixed moment comes back with the rounding of its integral."""
+    return float(round(moment)) if abs(moment - round(moment)) < 1e-3 else float(moment)
 
 
 def _weights(projections: Any, first: int, last: int) -> np.ndarray:

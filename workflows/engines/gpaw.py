@@ -13,7 +13,7 @@ from midgap.structures.errors import ComputationError, InputError
 from midgap.workflows.calculation import Calculation, CalculationResult
 from midgap.workflows.engines.base import Engine
 
-SETTINGS = ("smearing_eV", "maxiter", "buffer_bands", "depth_eV", "alpha", "maxstep_ang")
+SETTINGS = ("smearing_eV", "maxiter", "buffer_bands", "depth_eV")
 """What ``engine_settings`` may hold; see `midgap.workflows.engines.gpaw_driver`."""
 
 
@@ -77,7 +77,7 @@ class Gpaw(Engine):
         if stage.exists():
             parts.append(stage.read_text().strip())
         log = folder / "gpaw.txt"
-        if log.exists() and not (stage.exists() and not stage.read_text().startswith("SCF")):
+        if log.exists() and stage.exists() and stage.read_text().strip() in ("SCF", "empty bands"):
             with log.open("rb") as stream:
                 stream.seek(max(0, log.stat().st_size - 4096))
                 found = re.findall(r"\|iter:\s*(\d+)\|", stream.read().decode(errors="replace"))

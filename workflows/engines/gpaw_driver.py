@@ -4,7 +4,7 @@ The recipe: PBE in a plane-wave basis to self-consistency; HSE06 eigenvalues to 
 orbitals (one-shot); spin-orbit coupling by diagonalising the two-component Hamiltonian in the basis of
 the scalar states (Olsen, Phys. Rev. B 94, 235106 (2016), doi 10.1103/PhysRevB.94.235106).
 
-After a kill it goes on from ``relax.jsonl`` (geometries and forces, with which the Hessian is rebuilt),
+After a kill it goes on from ``relax.jsonl`` (geometries, energies and forces), ``density.gpw``,
 ``wavefunctions.gpw`` and ``hybrid.json`` (one entry a k-point).
 """
 
@@ -24,6 +24,7 @@ from midgap.structures.document import write_atomic
 from midgap.structures.model import Model
 from midgap.workflows.calculation import Calculation, CalculationResult
 from midgap.workflows.engines.gpaw import Gpaw, say
+from midgap.workflows.relaxation import propose
 
 CUTOFF_EV = 340.0
 """GPAW's own default."""
@@ -31,7 +32,8 @@ CUTOFF_EV = 340.0
 EMPTY_BANDS_PER_ATOM = 1.2
 """Enough that the p shell of every heavy cation, which spin-orbit coupling mixes, is inside the window."""
 
-WAVEFUNCTIONS = "wavefunctions.gpw"
+START, DENSITY, WAVEFUNCTIONS = "start.gpw", "density.gpw", "wavefunctions.gpw"
+"""What an earlier run of the same atoms left; the converged ground state; the same with empty bands."""
 
 
 def main() -> None:
@@ -99,110 +101,82 @@ def parameters(calculation: Calculation) -> dict[str, Any]:
     occupations: dict[str, Any] = {"name": "fermi-dirac", "width": float(settings.get("smearing_eV", 0.02))}
     if calculation.model.unpaired_electrons:
         occupations["fixmagmom"] = True
-    keywords: dict[str, Any] = {
-        "mode": {"name": "pw", "ecut": calculation.theory.cutoff_eV or CUTOFF_EV},
+    return {
+        "mode": {"name": "pw", "ecut": cutoff_eV(calculation)},
         "xc": "PBE",
         "kpts": {"size": calculation.theory.kpoints, "gamma": True},
         "charge": calculation.model.charge,
         "occupations": occupations,
+        "eigensolver": {"name": "davidson", "niter": 2},
+        "nbands": -4,
+        "convergence": convergence(calculation),
         "maxiter": int(settings.get("maxiter", 200)),
     }
+
+
+def convergence(calculation: Calculation) -> dict[str, Any]:
+    """When the SCF is done: sooner for a step of a relaxation, whose forces need less than a spectrum."""
     if calculation.task == "relax":
-        keywords |= {
-            "nbands": -4,
-            "convergence": {"density": 1e-3, "eigenstates": 1e-5, "energy": 1e-4, "bands": "occupied"},
-        }
-    else:
-        empty = empty_bands(calculation)
-        buffer = int(settings.get("buffer_bands", 6))
-        keywords |= {
-            "nbands": -(empty + buffer),
-            "convergence": {"density": 1e-4, "eigenstates": 1e-7, "bands": -buffer},
-        }
-    return keywords
+        return {"density": 1e-3, "eigenstates": 1e-5, "energy": 1e-4, "bands": "occupied"}
+    return {"density": 1e-5, "eigenstates": 1e-7, "bands": "occupied"}
+
+
+def cutoff_eV(calculation: Calculation) -> float:  # noqa: N802
+    """The plane-wave cutoff asked, or GPAW's own."""
+    return calculation.theory.cutoff_eV or CUTOFF_EV
 
 
 def empty_bands(calculation: Calculation) -> int:
+    """How many empty bands the spectrum has."""
     return calculation.empty_bands or int(np.ceil(EMPTY_BANDS_PER_ATOM * len(calculation.model.structure)))
 
 
 def relax(calculation: Calculation, folder: Path) -> CalculationResult:
-    """Move the atoms in the fixed cell by BFGS until no force exceeds the threshold."""
-    from ase.optimize import BFGS
-    from gpaw import GPAW
-
-    model = calculation.model
-    atoms = atoms_of(model)
+    """Move the atoms in the fixed cell until no force exceeds the threshold."""
     history = _read_history(folder / "relax.jsonl")
-    gpw = folder / WAVEFUNCTIONS
-    if history and gpw.exists():
-        calc = GPAW(str(gpw), txt=str(folder / "gpaw.txt"))
-    else:
-        calc = GPAW(**parameters(calculation), txt=str(folder / "gpaw.txt"))
-    atoms.calc = calc
-    settings = calculation.engine_settings
-    # Halide crystals are soft: ASE's default initial curvature of 70 eV/Å² makes the first steps far too short.
-    optimizer = BFGS(
-        atoms,
-        logfile=None,
-        alpha=float(settings.get("alpha", 20.0)),
-        maxstep=float(settings.get("maxstep_ang", 0.3)),
-    )
-    for step in history:
-        positions, forces = np.array(step["positions_ang"]), np.array(step["forces_eV_per_ang"])
-        _teach(optimizer, positions, forces)
-        atoms.positions = positions
-    say(folder, "SCF")
-    energies = [step["energy_eV"] for step in history]
-    fmax = float(history[-1]["fmax_eV_per_ang"]) if history else np.inf
-    while fmax > calculation.fmax_eV_per_ang:
-        if len(energies) > calculation.max_steps:
+    calc = None
+    while not history or history[-1]["fmax_eV_per_ang"] > calculation.fmax_eV_per_ang:
+        if len(history) > calculation.max_steps:
             raise _RelaxationFailed(
-                f"{calculation.max_steps} geometry steps left a force of {fmax:.3f} eV/Å (wanted {calculation.fmax_eV_per_ang}); "
-                "run again with a larger max_steps: it goes on from the last geometry."
+                f"{calculation.max_steps} geometry steps left a force of {history[-1]['fmax_eV_per_ang']:.3f} eV/Å (wanted "
+                f"{calculation.fmax_eV_per_ang}); ask for more with max_steps."
             )
-        if energies:
-            optimizer.step(_last_forces(history))
+        atoms = atoms_of(calculation.model)
+        if history:
+            atoms.positions = propose(
+                [np.array(step["positions_ang"]) for step in history],
+                [step["energy_eV"] for step in history],
+                [np.array(step["forces_eV_per_ang"]) for step in history],
+            )
+        say(folder, "SCF")
+        calc = calc or _self_consistent(calculation, folder)
+        atoms.calc = calc
         forces = atoms.get_forces()
-        fmax = float(np.linalg.norm(forces, axis=1).max())
-        energies.append(float(atoms.get_potential_energy()))
         history.append(
             {
-                "energy_eV": energies[-1],
-                "fmax_eV_per_ang": fmax,
+                "energy_eV": float(atoms.get_potential_energy()),
+                "fmax_eV_per_ang": float(np.linalg.norm(forces, axis=1).max()),
                 "positions_ang": atoms.positions.tolist(),
                 "forces_eV_per_ang": forces.tolist(),
             }
         )
-        _write_gpw(calc, gpw)
+        _write_gpw(calc, folder / DENSITY)
         with (folder / "relax.jsonl").open("a") as stream:
             stream.write(json.dumps(history[-1]) + "\n")
-            stream.flush()
+    last = history[-1]
+    energies = [step["energy_eV"] for step in history]
     return CalculationResult(
-        model=model.at(
-            np.array(history[-1]["positions_ang"]),
-            coordinates=f"relaxed with GPAW {Gpaw().version()}, PBE, {calculation.theory.cutoff_eV or CUTOFF_EV:g} eV, "
-            f"k {'×'.join(map(str, calculation.theory.kpoints))}, fixed cell, fmax {fmax:.3f} eV/Å",
+        model=calculation.model.at(
+            np.array(last["positions_ang"]),
+            coordinates=f"relaxed with GPAW {Gpaw().version()}, PBE, {cutoff_eV(calculation):g} eV, "
+            f"k {'×'.join(map(str, calculation.theory.kpoints))}, fixed cell, fmax {last['fmax_eV_per_ang']:.3f} eV/Å",
         ),
         task="relax",
         total_energy_eV=energies[-1],
         relaxation_energies_eV=tuple(energies),
-        max_force_eV_per_ang=fmax,
-        provenance=_provenance(calculation, {"optimizer": f"BFGS, {len(energies)} geometries"}),
+        max_force_eV_per_ang=last["fmax_eV_per_ang"],
+        provenance=_provenance(calculation, {"geometry steps": str(len(history))}),
     )
-
-
-def _teach(optimizer: Any, positions: np.ndarray, forces: np.ndarray) -> None:
-    """Let the Hessian learn from a geometry of an earlier run."""
-    if optimizer.H0 is not None and optimizer.H is None:
-        optimizer.H = optimizer.H0
-    if optimizer.pos0 is not None:
-        optimizer.update(positions.ravel(), forces.ravel(), optimizer.pos0, optimizer.forces0)
-    optimizer.pos0, optimizer.forces0 = positions.ravel().copy(), forces.ravel().copy()
-
-
-def _last_forces(history: list[dict[str, Any]]) -> np.ndarray:
-    return np.array(history[-1]["forces_eV_per_ang"])
 
 
 def _read_history(path: Path) -> list[dict[str, Any]]:
@@ -218,20 +192,14 @@ def _read_history(path: Path) -> list[dict[str, Any]]:
 
 def static(calculation: Calculation, folder: Path) -> CalculationResult:
     """Eigenvalues, occupations and site weights at the theory asked."""
-    from gpaw import GPAW
-
+    say(folder, "SCF")
+    ground = _self_consistent(calculation, folder)
     atoms = atoms_of(calculation.model)
-    gpw = folder / WAVEFUNCTIONS
-    if gpw.exists():
-        calc = GPAW(str(gpw), txt=str(folder / "gpaw.txt"))
-    else:
-        say(folder, "SCF")
-        calc = GPAW(**parameters(calculation), txt=str(folder / "gpaw.txt"))
-        atoms.calc = calc
-        atoms.get_potential_energy()
-        _write_gpw(calc, gpw)
-    energy = float(calc.get_potential_energy())
-    window = parser.band_window(calc, empty_bands(calculation), float(calculation.engine_settings.get("depth_eV", 7.0)))
+    atoms.calc = ground
+    energy = float(atoms.get_potential_energy())
+    _write_gpw(ground, folder / DENSITY)
+    calc = _with_empty_bands(calculation, ground, folder)
+    window = parser.band_window(calc, empty_bands(calculation), float(calculation.engine_settings.get("depth_eV", 5.0)))
     eigenvalues = None
     settings: dict[str, str] = {}
     if calculation.theory.functional == "HSE06":
@@ -286,6 +254,45 @@ def hybrid_eigenvalues(calc: Any, window: tuple[int, int], exact_exchange: float
     return np.stack([np.array(row["pbe_eV"]) + scale * np.array(row["correction_eV"]) for row in rows], axis=1)
 
 
+def _self_consistent(calculation: Calculation, folder: Path) -> Any:
+    """A calculator that starts from the density and wavefunctions of an earlier run where there are any."""
+    from gpaw import GPAW
+
+    for start in (folder / DENSITY, folder / START):
+        if start.exists():
+            return GPAW(str(start), txt=_log(folder), convergence=convergence(calculation))
+    return GPAW(**parameters(calculation), txt=_log(folder))
+
+
+def _with_empty_bands(calculation: Calculation, ground: Any, folder: Path) -> Any:
+    """The same density with all bands that the spectrum needs.
+
+    In the fixed potential an iteration costs a third of a self-consistent one, and high empty bands
+    need two or three times as many as the density.
+    """
+    from gpaw import GPAW
+
+    path = folder / WAVEFUNCTIONS
+    if path.exists():
+        return GPAW(str(path), txt=_log(folder))
+    say(folder, "empty bands")
+    last = max(parser.occupied_bands(ground)) + empty_bands(calculation)
+    calc = ground.fixed_density(
+        nbands=last + int(calculation.engine_settings.get("buffer_bands", 8)),
+        eigensolver={"name": "davidson", "niter": 2},
+        convergence={"eigenstates": 1e-6, "bands": last},
+        maxiter=int(calculation.engine_settings.get("maxiter", 200)),
+        txt=_log(folder),
+    )
+    calc.get_potential_energy()
+    _write_gpw(calc, path)
+    return calc
+
+
+def _log(folder: Path) -> Any:
+    return (folder / "gpaw.txt").open("a")
+
+
 def _write_gpw(calc: Any, path: Path) -> None:
     partial = path.with_name(f".{path.name}")
     calc.write(str(partial), mode="all")
@@ -300,7 +307,7 @@ def _provenance(calculation: Calculation, settings: dict[str, str]) -> Provenanc
         command="python -m midgap.workflows.engines.gpaw_driver",
         settings={
             "functional": "PBE",
-            "plane-wave cutoff": f"{theory.cutoff_eV or CUTOFF_EV:g} eV",
+            "plane-wave cutoff": f"{cutoff_eV(calculation):g} eV",
             "k-points": "×".join(map(str, theory.kpoints)) + ", Γ-centred",
             **settings,
         },
