@@ -1,5 +1,6 @@
 """What several tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,3 +14,13 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"the real data files are not at {SHARED}")
     return SHARED
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Where nothing may be left out (MIDGAP_NO_SKIP=1), a skipped test has failed."""
+    report = yield
+    if report.skipped and os.environ.get("MIDGAP_NO_SKIP") == "1" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"left out where nothing may be: {report.longrepr}"
+    return report

@@ -1,0 +1,41 @@
+# Everything is installed into .venv of this folder; root is not needed.
+VENV   ?= .venv
+PYTHON ?= python3
+BIN    := $(VENV)/bin
+OUT    ?= demo
+
+.PHONY: demo test lint clean
+
+## The main job: set up, compute Cs4PbBr6 and its bromine vacancy with HSE06 and spin-orbit coupling, show.
+demo: $(VENV)/engines
+	$(BIN)/midgap run --preset demo --out $(OUT)
+
+## Set up, then all tests. CP2K is a Debian package: installed if this is root on Debian, else its tests say so.
+test: $(VENV)/engines $(VENV)/dev
+	@command -v cp2k.psmp cp2k.popt cp2k.ssmp cp2k >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && apt-get install -y -qq --no-install-recommends cp2k >/dev/null; } \
+	  || echo "CP2K is not here and cannot be installed: its tests will be left out."
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy -p midgap.structures -p midgap.defects -p midgap.workflows -p midgap.experiment -p midgap.report -p midgap.cli
+
+$(VENV)/package: pyproject.toml
+	@echo "[setup] virtual environment and packages, about 90 s"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --disable-pip-version-check install -q -e '.[pyscf]'
+	@touch $@
+
+$(VENV)/engines: $(VENV)/package
+	@echo "[setup] GPAW is built from source, about 40 s"
+	@$(BIN)/midgap doctor --install gpaw
+	@touch $@
+
+$(VENV)/dev: $(VENV)/package
+	$(BIN)/python -m pip --disable-pip-version-check install -q -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
