@@ -9,7 +9,7 @@ import numpy as np
 from pymatgen.core import Element, IStructure
 
 from midgap.structures.crystals import check_distances, load_crystal, primitive
-from midgap.structures.crystals import conventional as find_conventional
+from midgap.structures.crystals import conventional as conventional_cell
 from midgap.structures.errors import InputError
 from midgap.structures.model import Model
 from midgap.structures.supercells import Matrix, as_matrix, image_distance_ang, most_isotropic, supercell
@@ -63,8 +63,7 @@ def build_models(
     )
     matrix: Matrix
     if conventional:
-        lattice = find_conventional(structure).lattice.matrix
-        matrix = as_matrix(lattice @ np.linalg.inv(cell.lattice.matrix))
+        matrix = conventional_matrix(cell)
     elif max_atoms is None:
         matrix = as_matrix(np.eye(3))
     else:
@@ -117,6 +116,11 @@ def periodic_models(
                 )
             )
     return models
+
+
+def conventional_matrix(cell: IStructure) -> Matrix:
+    """The conventional cell in terms of the primitive one."""
+    return as_matrix(conventional_cell(cell).lattice.matrix @ np.linalg.inv(cell.lattice.matrix))
 
 
 def halide(structure: IStructure) -> str:

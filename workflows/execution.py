@@ -36,7 +36,9 @@ class Asked(Document):
     calculation: Calculation
 
 
-def run(calculation: Calculation, engine: str, folder: Path | str, threads: int = 1) -> CalculationResult:
+def run(
+    calculation: Calculation, engine: str, folder: Path | str, threads: int = 1, after: Path | str | None = None
+) -> CalculationResult:
     """Compute, or go on computing, or return what is already computed.
 
     Parameters
@@ -50,6 +52,9 @@ def run(calculation: Calculation, engine: str, folder: Path | str, threads: int 
         goes on from its restart file.
     threads
         OpenMP threads of the engine.
+    after
+        The folder of a finished run of the same atoms, if it can be reached from here: the engine may
+        start from its wavefunctions.
 
     Raises
     ------
@@ -73,6 +78,8 @@ def run(calculation: Calculation, engine: str, folder: Path | str, threads: int 
         if result is None:
             if missing := code.missing():
                 raise InputError(missing)
+            if after is not None and not begun and Path(after).is_dir():
+                code.adopt(Path(after), folder)
             result = _compute(EngineJob(code, calculation, folder, threads, lock))
         result.write(folder / "result.json")
         return result

@@ -40,6 +40,7 @@ def compute(
     engine: str,
     options: Plain | None = None,
     start: Plain | None = None,
+    after: str | None = None,
 ) -> Plain:
     """Run one calculation in the current directory.
 
@@ -55,11 +56,13 @@ def compute(
         Further fields of `Calculation`.
     start
         A model of the same atoms whose positions to start from.
+    after
+        Folder of the run whose geometry this is, where the engine may find wavefunctions.
 
     Returns
     -------
     dict
-        A `CalculationResult`.
+        A `CalculationResult`, and the ``folder`` it was computed in.
     """
     from midgap.workflows.execution import run
 
@@ -73,7 +76,9 @@ def compute(
         {"model": atoms, "theory": LevelOfTheory.from_dict(theory), "task": task, **(options or {})}
     )
     threads = os.environ.get("OMP_NUM_THREADS", "1")
-    return run(calculation, engine, Path.cwd(), int(threads) if threads.isdigit() else 1).to_dict()
+    folder = Path.cwd()
+    result = run(calculation, engine, folder, int(threads) if threads.isdigit() else 1, after)
+    return result.to_dict() | {"folder": str(folder)}
 
 
 @job
@@ -145,16 +150,17 @@ def models_in(
     charges: Sequence[int] = (-1, 0, 1),
     max_atoms: int | None = None,
     clusters: str = "all",
+    conventional: bool = False,
 ) -> list[Model]:
     """The pristine supercell of a primitive host, its vacancies and its clusters.
 
     Parameters as in `midgap.structures.build.build_models`, but that ``clusters`` says which
-    (`wanted_clusters`).
+    (`wanted_clusters`), and ``conventional`` adds the pristine conventional cell.
     """
     import numpy as np
     from pymatgen.core import IStructure
 
-    from midgap.structures.build import halide, periodic_models
+    from midgap.structures.build import conventional_matrix, halide, periodic_models
     from midgap.structures.clusters import cluster_models
     from midgap.structures.supercells import as_matrix, most_isotropic
 
@@ -164,6 +170,8 @@ def models_in(
     species = species or halide(cell)
     matrix = as_matrix(np.eye(3)) if max_atoms is None else most_isotropic(cell, max_atoms)
     models = periodic_models(cell, matrix, host.material, species, charges, host.provenance)
+    if conventional:
+        models += periodic_models(cell, conventional_matrix(cell), host.material, species, (), host.provenance)
     if clusters != "none":
         models += wanted_clusters(cluster_models(cell, host.material, species, charges, host.provenance), clusters)
     return models
@@ -305,6 +313,7 @@ class LevelFlowMaker(Maker):
             engine,
             dict(self.options),
             None if start is None else start.output["model"],
+            None if relaxation is None else relaxation.output["folder"],
         )
         made.name = f"{model.name} {'relax' if task == 'relax' else theory.name}"
         made.metadata.update(

@@ -11,23 +11,18 @@ from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 
 
-def band_window(calc: Any, empty: int, depth_eV: float) -> tuple[int, int]:
+def band_window(calc: Any, empty: int) -> tuple[int, int]:
     """The bands worth a hybrid and spin-orbit calculation: [first, last).
 
-    From the widest break between bands at most ``depth_eV`` below the highest occupied state, but not
-    inside a shell, to ``empty`` bands above the occupied ones.
+    Upwards ``empty`` bands above the occupied ones; downwards to the first break of at least 1 eV that has
+    a band for every atom above it. That is the valence band whole, and with it a defect level above it.
     """
     eigenvalues = calc.eigenvalues()
     occupied = occupied_bands(calc)
-    top = max(eigenvalues[s, :, n - 1].max() for s, n in enumerate(occupied) if n)
-    lowest = min(occupied)
-    # the lowest energy of band n over spin and k, and the highest of band n - 1
-    bottom_of = eigenvalues.min(axis=(0, 1))
-    top_of = eigenvalues.max(axis=(0, 1))
-    deep = [n for n in range(1, lowest) if bottom_of[n] > top - depth_eV]
-    breaks = [n for n in deep if bottom_of[n] - top_of[n - 1] > 0.3]
-    first = breaks[0] if breaks else (deep[0] if deep else 0)
-    return (first if deep and deep[0] > 1 else 0), min(max(occupied) + empty, eigenvalues.shape[2])
+    breaks = eigenvalues.min(axis=(0, 1))[1:] - eigenvalues.max(axis=(0, 1))[:-1]
+    enough = max(0, min(occupied) - len(calc.atoms))
+    first = max((n for n in range(1, enough + 1) if breaks[n - 1] > 1.0), default=0)
+    return first, min(max(occupied) + empty, eigenvalues.shape[2])
 
 
 def occupied_bands(calc: Any) -> list[int]:

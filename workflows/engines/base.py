@@ -54,6 +54,10 @@ class Engine(ABC):
         """A gentler calculation to go on with after the ``failures``-th failure, or None if there is none."""
         return None
 
+    def adopt(self, finished: Path, folder: Path) -> None:
+        """Take over what spares work from a finished run of the same atoms, before the first input is written."""
+        return None
+
     def check(self, calculation: Calculation) -> None:
         """Refuse what the engine cannot do.
 

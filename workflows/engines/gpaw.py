@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,8 +14,11 @@ from midgap.structures.errors import ComputationError, InputError
 from midgap.workflows.calculation import Calculation, CalculationResult
 from midgap.workflows.engines.base import Engine
 
-SETTINGS = ("smearing_eV", "maxiter", "buffer_bands", "depth_eV")
+SETTINGS = ("smearing_eV", "maxiter", "buffer_bands")
 """What ``engine_settings`` may hold; see `midgap.workflows.engines.gpaw_driver`."""
+
+START, DENSITY, WAVEFUNCTIONS = "start.gpw", "density.gpw", "wavefunctions.gpw"
+"""What an earlier run of the same atoms left; the converged ground state; the same with empty bands."""
 
 
 class Gpaw(Engine):
@@ -49,6 +53,14 @@ class Gpaw(Engine):
             )
         if calculation.theory.dispersion is not None:
             raise InputError("GPAW is used without dispersion here; for PBE+D3 use --engine cp2k or vasp.")
+
+    def adopt(self, finished: Path, folder: Path) -> None:
+        """Start from the density and wavefunctions that a relaxation ended with."""
+        density, start = finished / DENSITY, folder / START
+        if density.is_file() and not start.exists():
+            partial = folder / f".{START}"
+            shutil.copyfile(density, partial)
+            partial.replace(start)
 
     def write_input(self, calculation: Calculation, folder: Path) -> None:
         calculation.write(folder / "calculation.json")

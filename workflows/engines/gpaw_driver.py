@@ -23,7 +23,7 @@ from midgap.defects.parsers import gpaw as parser
 from midgap.structures.document import write_atomic
 from midgap.structures.model import Model
 from midgap.workflows.calculation import Calculation, CalculationResult
-from midgap.workflows.engines.gpaw import Gpaw, say
+from midgap.workflows.engines.gpaw import DENSITY, START, WAVEFUNCTIONS, Gpaw, say
 from midgap.workflows.relaxation import propose
 
 CUTOFF_EV = 340.0
@@ -31,9 +31,6 @@ CUTOFF_EV = 340.0
 
 EMPTY_BANDS_PER_ATOM = 1.2
 """Enough that the p shell of every heavy cation, which spin-orbit coupling mixes, is inside the window."""
-
-START, DENSITY, WAVEFUNCTIONS = "start.gpw", "density.gpw", "wavefunctions.gpw"
-"""What an earlier run of the same atoms left; the converged ground state; the same with empty bands."""
 
 
 def main() -> None:
@@ -199,7 +196,7 @@ def static(calculation: Calculation, folder: Path) -> CalculationResult:
     energy = float(atoms.get_potential_energy())
     _write_gpw(ground, folder / DENSITY)
     calc = _with_empty_bands(calculation, ground, folder)
-    window = parser.band_window(calc, empty_bands(calculation), float(calculation.engine_settings.get("depth_eV", 5.0)))
+    window = parser.band_window(calc, empty_bands(calculation))
     eigenvalues = None
     settings: dict[str, str] = {}
     if calculation.theory.functional == "HSE06":

@@ -1,0 +1,121 @@
+import json
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from midgap.defects.band_edges import band_edges
+from midgap.defects.parsers import read_folder
+from midgap.structures.build import periodic_models
+from midgap.structures.errors import ComputationError, InputError
+from midgap.structures.theory import LevelOfTheory
+from midgap.workflows.calculation import Calculation
+from midgap.workflows.engines import engine_named
+from midgap.workflows.execution import run
+
+ENGINE = engine_named("gpaw")
+engine = pytest.mark.engine
+needs_gpaw = pytest.mark.skipif(ENGINE.missing() is not None, reason=str(ENGINE.missing()))
+ONE = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+
+
+def cell(a, *species):
+    return Structure.from_spacegroup(
+        "F-43m" if species[0] == "Ga" else "Fm-3m", Lattice.cubic(a), species, _sites(species)
+    ).get_primitive_structure()
+
+
+def _sites(species):
+    return [[0, 0, 0], [0.25] * 3] if species[0] == "Ga" else [[0, 0, 0], [0.5] * 3]
+
+
+def calculation(structure, theory="hse06+soc", task="static", vacancy=None, matrix=ONE, kpoints=(1, 1, 1), **more):
+    models = periodic_models(
+        structure, matrix, structure.composition.reduced_formula, vacancy or structure[0].specie.symbol, (0, 1), {}
+    )
+    theory = LevelOfTheory.named(theory, cutoff_eV=250.0, kpoints=kpoints)
+    return Calculation(model=models[2 if vacancy else 0], theory=theory, task=task, **more)
+
+
+@engine
+@needs_gpaw
+def test_spin_orbit_splitting_of_gallium_arsenide(tmp_path):
+    """Δ_so at Γ is 0.341 eV (Vurgaftman, Meyer and Ram-Mohan, J. Appl. Phys. 89, 5815 (2001))."""
+    asked = calculation(cell(5.653, "Ga", "As"), kpoints=(2, 2, 2), empty_bands=6)
+    result = run(asked, "gpaw", tmp_path)
+    states = result.electronic_structure
+    gamma = int(np.argmin(np.linalg.norm(states.kpoints_frac, axis=1)))
+    energies, filled = states.eigenvalues_eV[0, gamma], round(states.filled(0))
+    top = energies[filled - 6 : filled]
+    # split-off pair below the four heavy and light holes
+    assert top[2:] == pytest.approx(top[-1], abs=2e-3)
+    assert top[0] == pytest.approx(top[1], abs=1e-6)
+    assert top[-1] - top[0] == pytest.approx(0.341, abs=0.03)
+    assert states.site_weights.min() >= 0
+    edges = band_edges(states)
+    assert edges.direct and edges.vbm_k == gamma
+    # without spin-orbit coupling, from the same folder's hybrid shifts: the hybrid opens the gap
+    rows = json.loads((tmp_path / "hybrid.json").read_text())
+    half = filled // 2
+    assert all(row["correction_eV"][0][half] > row["correction_eV"][0][half - 1] for row in rows.values())
+    # `midgap levels` reads the folder
+    assert read_folder(tmp_path).electronic_structure == states
+
+
+@engine
+@needs_gpaw
+def test_a_killed_relaxation_goes_on_from_its_last_geometry(tmp_path):
+    asked = calculation(
+        cell(4.21, "Mg", "O"),
+        "pbe",
+        "relax",
+        vacancy="O",
+        matrix=((2, 0, 0), (0, 1, 0), (0, 0, 1)),
+        fmax_eV_per_ang=0.05,
+    )
+    assert asked.model.charge == 1 and asked.model.unpaired_electrons == 1
+    whole = run(asked, "gpaw", tmp_path / "whole")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    ENGINE.write_input(asked, broken)
+    process = subprocess.Popen(
+        ENGINE.command(asked), cwd=broken, process_group=0, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    history = broken / "relax.jsonl"
+    for _ in range(600):
+        if history.exists() and history.read_text().count("\n") >= 2:
+            break
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = [json.loads(line) for line in history.read_text().splitlines()]
+    # a line cut by the kill is not believed
+    history.write_text(history.read_text() + '{"energy_eV": -1')
+    result = run(asked, "gpaw", broken)
+    again = [json.loads(line) for line in history.read_text().splitlines()]
+    assert again[: len(done)] == done
+    assert len(again) == len(result.relaxation_energies_eV)
+    assert result.max_force_eV_per_ang <= 0.05
+    assert result.total_energy_eV == pytest.approx(whole.total_energy_eV, abs=2e-3)
+    assert "gpaw" in ENGINE.name and "relaxed" in ENGINE.progress(broken)
+
+
+@engine
+@needs_gpaw
+def test_an_scf_that_does_not_converge_says_so(tmp_path):
+    asked = calculation(cell(4.21, "Mg", "O"), "pbe", engine_settings={"maxiter": 3})
+    with pytest.raises(ComputationError, match="did not converge in 3 iterations"):
+        run(asked, "gpaw", tmp_path)
+
+
+def test_what_gpaw_cannot_do_is_refused():
+    mgo = cell(4.21, "Mg", "O")
+    with pytest.raises(InputError, match="relaxes with PBE"):
+        ENGINE.check(calculation(mgo, "hse06", "relax"))
+    with pytest.raises(InputError, match="no setting ecut"):
+        ENGINE.check(calculation(mgo, engine_settings={"ecut": 300}))
