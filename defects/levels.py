@@ -192,7 +192,7 @@ def _own_host_edges(
     """Without a reference: edges from the states that do not sit at the defect, and what those have on the shell.
 
     A state sits at the defect if its weight there exceeds the median over the states within 3 eV of the
-    edges by twice `Thresholds.excess_weight`.
+    edges by `Thresholds.excess_weight`.
     """
     weights = normalised_weights(structure)
     if weights is None:
@@ -201,7 +201,7 @@ def _own_host_edges(
     energies = structure.eigenvalues_eV
     near = (energies > own.vbm_eV - 3.0) & (energies < own.cbm_eV + 3.0)
     baseline = float(np.median(at_defect[near]))
-    host = at_defect <= baseline + 2 * limits.excess_weight
+    host = at_defect <= baseline + limits.excess_weight
     filled = np.array([structure.filled(spin) for spin in range(energies.shape[0])])
     occupied = np.arange(energies.shape[2])[None, None, :] < np.round(filled)[:, None, None]
     below, above = np.where(host & occupied, energies, -np.inf), np.where(host & ~occupied, energies, np.inf)
@@ -210,7 +210,7 @@ def _own_host_edges(
         np.unravel_index(above.argmin(), above.shape)[1],
     )
     edges = BandEdges(float(below.max()), float(above.min()), int(k_below), int(k_above), own.half_filled)
-    return edges, baseline + limits.excess_weight
+    return edges, baseline
 
 
 def _levels(

@@ -1,0 +1,219 @@
+"""Levels of model systems whose answer is known by construction."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymatgen.core import IStructure, Lattice
+
+from midgap.defects.band_edges import band_edges
+from midgap.defects.electronic_structure import ElectronicStructure, Provenance
+from midgap.defects.levels import identify_levels
+from midgap.defects.localization import participation_ratio
+from midgap.structures.errors import InputError
+from midgap.structures.model import Vacancy
+from midgap.structures.theory import LevelOfTheory
+
+SIDE = 12.0
+LATTICE = Lattice.cubic(SIDE)
+# a rock-salt cube of 8: Pb on the even corners, Br on the odd ones
+GRID = np.array([[i, j, k] for i in (0, 0.5) for j in (0, 0.5) for k in (0, 0.5)])
+SPECIES = ["Pb" if round(2 * p.sum()) % 2 == 0 else "Br" for p in GRID]
+VALENCE, CONDUCTION = 4, 4
+
+
+def host(theory="pbe", shift=0.0, deep=0):
+    """Four filled bands on Br at -1...0 eV, four empty ones on Pb at 3...4 eV, each spread over its sublattice."""
+    sites = len(GRID)
+    anion = np.array([s == "Br" for s in SPECIES], dtype=float)
+    energies = np.concatenate([np.linspace(-1, 0, VALENCE), np.linspace(3, 4, CONDUCTION)])
+    weights = np.array([anion / anion.sum()] * VALENCE + [(1 - anion) / (sites - anion.sum())] * CONDUCTION)
+    return make(
+        GRID, SPECIES, energies[None] + shift, weights[None], 2.0 * VALENCE, np.full(sites, 10.0) + shift, theory
+    )
+
+
+def make(frac, species, energies, weights, electrons, potentials, theory="pbe", moment=0.0, spinor=False, charge=0):
+    n_spin, n_band = energies.shape
+    return ElectronicStructure(
+        structure=IStructure(LATTICE, species, frac),
+        theory=LevelOfTheory.named(theory),
+        provenance=Provenance(engine="gpaw"),
+        charge=charge,
+        spinor=spinor,
+        kpoints_frac=np.zeros((1, 3)),
+        k_weights=[1.0],
+        eigenvalues_eV=energies[:, None, :],
+        occupations=np.zeros((n_spin, 1, n_band)),
+        site_weights=weights[:, None],
+        n_electrons=electrons,
+        magnetization_muB=moment,
+        site_potentials_eV=potentials,
+    )
+
+
+def defect(level=2.0, electrons=1, shift=0.0, on=0.8):
+    """The host without its last Br: one band less, and a level on the Pb beside the vacancy in each spin channel."""
+    gone = max(i for i, s in enumerate(SPECIES) if s == "Br")
+    keep = [i for i in range(len(GRID)) if i != gone]
+    species = [SPECIES[i] for i in keep]
+    frac = GRID[keep]
+    vacancy = Vacancy(species="Br", site="Br1", position_ang=LATTICE.get_cartesian_coords(GRID[gone]))
+    beside = LATTICE.get_all_distances([GRID[gone]], frac)[0] < 6.5
+    cations = beside & np.array([s == "Pb" for s in species])
+    anion = np.array([s == "Br" for s in species], dtype=float)
+    there = on * cations / cations.sum() + (1 - on) * (~cations) / (~cations).sum()
+    band = [anion / anion.sum()] * VALENCE
+    empty = [(1 - anion) / (1 - anion).sum()] * CONDUCTION
+    up = np.concatenate([np.linspace(-1, 0, VALENCE), [level], np.linspace(3, 4, CONDUCTION)])
+    down = np.concatenate([np.linspace(-1, 0, VALENCE), [level + 0.5], np.linspace(3, 4, CONDUCTION)])
+    weights = np.array([band + [there] + empty] * 2)
+    structure = make(
+        frac, species, np.array([up, down]) + shift, weights, 2.0 * VALENCE + electrons, np.full(len(keep), 10.0) + shift,
+        moment=float(electrons % 2), charge=1 - electrons,
+    )  # fmt: skip
+    return structure, vacancy
+
+
+def test_edges_by_electron_count():
+    edges = band_edges(host())
+    assert (edges.vbm_eV, edges.cbm_eV, edges.gap_eV) == pytest.approx((0.0, 3.0, 3.0))
+    assert edges.direct and not edges.metallic
+
+
+def test_one_electron_a_state_for_spinors():
+    one = host()
+    doubled = np.repeat(one.eigenvalues_eV[:, 0], 2, axis=1)
+    weights = np.repeat(one.site_weights[:, 0], 2, axis=1)
+    spinors = make(GRID, SPECIES, doubled, weights, 2.0 * VALENCE, None, "pbe+soc", spinor=True)
+    assert band_edges(spinors).gap_eV == pytest.approx(3.0)
+    assert spinors.filled(0) == 2 * VALENCE
+
+
+def test_odd_electrons_without_spin_are_half_filled():
+    structure = host().model_copy(update={"n_electrons": 2.0 * VALENCE + 1})
+    edges = band_edges(structure)
+    assert edges.half_filled and edges.metallic
+    assert any("spin polarisation" in w for w in identify_levels(structure).warnings)
+
+
+def test_a_closed_gap_is_no_gap():
+    one = host()
+    energies = one.eigenvalues_eV[:, 0].copy()
+    energies[0, VALENCE:] -= 3.5
+    # bands cross: what was the lowest empty state lies below the highest filled one at another k-point
+    two = ElectronicStructure.model_validate(
+        one.model_dump()
+        | {
+            "kpoints_frac": [[0, 0, 0], [0.5, 0, 0]],
+            "k_weights": [0.5, 0.5],
+            "eigenvalues_eV": np.stack([one.eigenvalues_eV[:, 0], np.sort(energies)], axis=1),
+            "occupations": np.zeros((1, 2, 8)),
+            "site_weights": np.repeat(one.site_weights, 2, axis=1),
+        }
+    )
+    assert band_edges(two).gap_eV == 0.0 or band_edges(two).metallic
+
+
+def test_no_empty_band_is_said():
+    with pytest.raises(InputError, match="more bands"):
+        band_edges(host().model_copy(update={"n_electrons": 16.0}))
+
+
+def test_the_level_of_the_vacancy():
+    structure, vacancy = defect(level=2.0)
+    report = identify_levels(structure, host(), vacancy)
+    assert report.gap_eV == pytest.approx(3.0)
+    assert [(lvl.spin, lvl.kind) for lvl in report.levels] == [("up", "deep"), ("down", "deep")]
+    filled, empty = report.levels
+    assert (filled.above_vbm_eV, filled.below_cbm_eV) == pytest.approx((2.0, 1.0))
+    assert (filled.occupation, empty.occupation) == (1.0, 0.0)
+    assert filled.localization.defect_weight == pytest.approx(0.8, abs=0.01)
+    # a quarter of a host conduction state sits on each Pb; three of four are beside the vacancy
+    assert filled.localization.baseline_weight == pytest.approx(0.75)
+    assert filled.band_index == VALENCE + 1
+
+
+def test_levels_by_charge_state():
+    electrons = {0: 0.0, 1: 1.0, 2: 2.0}
+    for count, held in electrons.items():
+        structure, vacancy = defect(electrons=count)
+        if count == 2:
+            structure = structure.model_copy(update={"magnetization_muB": 0.0})
+        levels = identify_levels(structure, host(), vacancy).levels
+        assert sum(level.occupation for level in levels) == held
+    assert any("image-charge" in w for w in identify_levels(defect(electrons=0)[0], host(), vacancy).warnings)
+
+
+def test_the_pristine_crystal_has_no_level():
+    for theory in ("pbe", "hse06"):
+        report = identify_levels(host(theory), host(theory))
+        assert report.levels == ()
+    # not even when it is told that something is missing there
+    _, vacancy = defect()
+    assert identify_levels(host(), host(), vacancy).levels == ()
+
+
+def test_without_a_reference_edges_are_the_outermost_host_states():
+    structure, vacancy = defect(level=2.0, on=0.98)
+    report = identify_levels(structure, None, vacancy)
+    assert report.gap_eV == pytest.approx(3.0)
+    assert [level.kind for level in report.levels] == ["deep", "deep"]
+    assert report.alignment.method == "none"
+
+
+@settings(max_examples=30, deadline=None)
+@given(shift=st.floats(-20, 20), reference_shift=st.floats(-20, 20), level=st.floats(0.3, 2.4))
+def test_a_constant_shift_of_either_calculation_changes_nothing(shift, reference_shift, level):
+    structure, vacancy = defect(level=level, shift=shift)
+    report = identify_levels(structure, host(shift=reference_shift), vacancy)
+    assert report.alignment.method == "site potentials"
+    assert report.alignment.shift_eV == pytest.approx(shift - reference_shift, abs=1e-9)
+    assert report.levels[0].above_vbm_eV == pytest.approx(level, abs=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(order=st.permutations(range(7)), move=st.tuples(*[st.floats(0, 1)] * 3))
+def test_order_of_atoms_and_origin_change_nothing(order, move):
+    structure, vacancy = defect()
+    order = list(order)
+    frac = np.array([structure.structure[i].frac_coords for i in order]) + move
+    moved = structure.model_copy(
+        update={
+            "structure": IStructure(LATTICE, [structure.structure[i].specie.symbol for i in order], frac),
+            "site_weights": structure.site_weights[..., order],
+            "site_potentials_eV": structure.site_potentials_eV[order],
+        }
+    )
+    elsewhere = vacancy.model_copy(update={"position_ang": vacancy.position_ang + np.array(move) * SIDE})
+    reference = host()
+    reference = reference.model_copy(update={"structure": IStructure(LATTICE, SPECIES, GRID + np.array(move))})
+    here, there = identify_levels(structure, host(), vacancy), identify_levels(moved, reference, elsewhere)
+    assert [lvl.above_vbm_eV for lvl in here.levels] == pytest.approx([lvl.above_vbm_eV for lvl in there.levels])
+    assert [lvl.localization.defect_weight for lvl in here.levels] == pytest.approx(
+        [lvl.localization.defect_weight for lvl in there.levels]
+    )
+
+
+def test_participation_ratio_counts_sites():
+    assert participation_ratio(np.eye(4)[0]) == 1.0
+    assert participation_ratio(np.full(4, 0.25)) == pytest.approx(4.0)
+
+
+def test_a_wrong_reference_is_refused():
+    structure, vacancy = defect()
+    with pytest.raises(InputError, match="one level of theory"):
+        identify_levels(structure, host("hse06"), vacancy)
+    other = host().model_copy(update={"structure": IStructure(Lattice.cubic(13.0), SPECIES, GRID)})
+    with pytest.raises(InputError, match="same supercell"):
+        identify_levels(structure, other, vacancy)
+    foreign = host().model_copy(update={"provenance": Provenance(engine="cp2k")})
+    with pytest.raises(InputError, match="one engine"):
+        identify_levels(structure, foreign, vacancy)
+
+
+def test_not_a_number_is_refused():
+    broken = host().model_dump()
+    broken["eigenvalues_eV"][0][0][3] = None
+    with pytest.raises(InputError, match="not a number"):
+        ElectronicStructure.from_dict(broken)
