@@ -232,7 +232,7 @@ def read_checkpoint(path: Path | str, theory: LevelOfTheory) -> ElectronicStruct
         Not such a file, or not a scalar molecular one; or PySCF is not installed.
     """
     try:
-        import h5py
+        import h5py  # type: ignore[import-untyped]
         from pyscf import gto
     except ImportError:
         raise InputError(
