@@ -57,8 +57,12 @@ def command(
 
     flow = question.flow()
     _refuse_missing(question)
-    with Progress(talk) as progress:
-        result = run_flow(flow, out, cores=cores, request=question.request(), watch=progress)
+    try:
+        with Progress(talk) as progress:
+            result = run_flow(flow, out, cores=cores, request=question.request(), watch=progress)
+    except KeyboardInterrupt:
+        talk.print("Stopped. What is finished is kept; the same command goes on from here.", highlight=False)
+        raise typer.Exit(130) from None
     written = _write(result, measured, out)
     if json_output:
         _print_json(written | {"failed": [{"job": job.name, "error": job.error} for job in result.failed]})

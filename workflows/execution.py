@@ -207,6 +207,7 @@ def _compute(job: EngineJob) -> CalculationResult:
         pass  # what went wrong is told by the engine
     finally:
         job.terminate()
+        note(job.folder, event="engine over")
     if failure.result is None:
         raise ComputationError(_with_last_words(str(failure.error or f"{job.name} gave no result."), job))
     peak = _peak_of_children_MB()

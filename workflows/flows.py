@@ -374,11 +374,13 @@ def levels_so_far(folder: Path | str) -> Levels:
         The folder of the run (`midgap.workflows.local.run_flow`).
     """
     from midgap.defects.report import Levels
-    from midgap.workflows.store import embedded_store
+    from midgap.workflows.store import embedded_store, sqlite_in_words
 
-    store = embedded_store(Path(folder) / "store")
-    found = {document["metadata"]["model"]: document for document in store.query({"metadata.task": "levels"})}
-    store.close()
+    path = Path(folder) / "store"
+    with sqlite_in_words(path):
+        store = embedded_store(path)
+        found = {document["metadata"]["model"]: document for document in store.query({"metadata.task": "levels"})}
+        store.close()
     in_order = sorted(found.values(), key=lambda document: document["metadata"]["order"])
     return Levels.from_dict(
         {

@@ -24,7 +24,6 @@ import re
 import selectors
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -152,7 +151,10 @@ def run_flow(
     `RunResult.raise_for_failures`.
     """
     folder = Path(folder).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{folder} is not a folder: name one for the run, there or not yet.") from None
     cores = cores or cores_here()
     with locked(folder / "run.lock", str(folder)) as lock, _signals_as_interrupts():
         runner = _Runner(folder, get_flow(flow), request, cores, watch, tick_s)
@@ -239,7 +241,7 @@ class _Runner:
         response = read_json(path)
         if response["without"]:
             return None
-        self._commit(response)
+        stores.commit(self.store, response)
         return response
 
     def job_folder(self, entry: Entry) -> Path:
@@ -307,21 +309,13 @@ class _Runner:
         self.elapsed[key] = time.monotonic() - self.started[key]
         if (folder / RESPONSE).exists():
             response = read_json(folder / RESPONSE)
-            self._commit(response)
+            stores.commit(self.store, response)
             self._take(key, response)
             return
         if code == EXIT_NO_SPACE:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
         entry.state = "failed"
         self.errors[key] = _why(folder, code)
-
-    def _commit(self, response: dict[str, Any]) -> None:
-        try:
-            stores.commit(self.store, response)
-        except sqlite3.OperationalError as error:
-            if "full" in str(error):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder / "store")) from None
-            raise ComputationError(f"{self.folder / 'store'} cannot be written to: {error}.") from None
 
     def _take(self, key: Key, response: Mapping[str, Any]) -> list[Key]:
         """Mark a job done and take in what it spawned; returns the keys of that."""
@@ -363,7 +357,8 @@ class _Runner:
         views = self.views()
         output = None
         if all(view.state == "done" for view in views):
-            output = find_and_resolve_references(self.flow.output, self.store)
+            with stores.sqlite_in_words(self.folder / "store"):
+                output = find_and_resolve_references(self.flow.output, self.store)
         self.store.close()
         return RunResult(self.folder, views, output)
 

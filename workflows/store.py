@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from midgap.structures.errors import ComputationError
 
 if TYPE_CHECKING:
     from jobflow import JobStore
 
 # A file of SQLite through MontyDB: unlike maggma's JSONStore it keeps every acknowledged write when
 # its writer is killed, and unlike MongoDB it needs no server. A document has no 16 MB limit here.
+
+
+@contextlib.contextmanager
+def sqlite_in_words(folder: Path) -> Iterator[None]:
+    """Turn what SQLite says into an ``OSError`` for a full disk, else into a `ComputationError`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        # Even to read, SQLite makes a small file; on a full disk it calls that an I/O error.
+        if "full" in str(error) or shutil.disk_usage(folder.parent).free < 100_000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from None
+        raise ComputationError(f"{folder} cannot be used: {error}.") from None
 
 
 def embedded_store(folder: Path | str) -> JobStore:
@@ -26,11 +44,12 @@ def embedded_store(folder: Path | str) -> JobStore:
     if not folder.exists():
         building = folder.with_name(f".{folder.name}.new")
         shutil.rmtree(building, ignore_errors=True)  # of a run that was killed here
-        new = _open(building)
-        # MontyDB makes its file first and the table in it later, and never looks again.
-        new.update({"uuid": "", "index": 0, "output": None})
-        new.remove_docs({"uuid": ""})
-        new.close()
+        with sqlite_in_words(folder):
+            new = _open(building)
+            # MontyDB makes its file first and the table in it later, and never looks again.
+            new.update({"uuid": "", "index": 0, "output": None})
+            new.remove_docs({"uuid": ""})
+            new.close()
         building.replace(folder)
     return _open(folder)
 
@@ -46,13 +65,24 @@ def _open(folder: Path) -> JobStore:
 
 
 def commit(store: JobStore, response: dict[str, Any]) -> None:
-    """Store what a job returned, its output and what it spawned, in one step."""
-    store.update(response, key=["uuid", "index"], save=False)
+    """Store what a job returned, its output and what it spawned, in one step.
+
+    Raises
+    ------
+    OSError
+        The disk is full.
+    ComputationError
+        The store cannot be written to.
+    """
+    with sqlite_in_words(_folder(store)):
+        store.update(response, key=["uuid", "index"], save=False)
 
 
 def committed(store: JobStore) -> Iterator[dict[str, Any]]:
     """All that is stored but the outputs themselves, in no order."""
-    yield from store.query({}, properties=["name", "spawned", "stop_children", "stop_jobflow", "without", "attempt"])
+    kept = ["name", "spawned", "stop_children", "stop_jobflow", "without", "attempt"]
+    with sqlite_in_words(_folder(store)):
+        yield from store.query({}, properties=kept)
 
 
 def with_references(store: JobStore, uuids: frozenset[str] | set[str]) -> list[dict[str, Any]]:
@@ -60,10 +90,15 @@ def with_references(store: JobStore, uuids: frozenset[str] | set[str]) -> list[d
     from jobflow.core.reference import find_and_get_references
 
     documents, wanted, seen = [], set(uuids), set[str]()
-    while wanted:
-        uuid = wanted.pop()
-        seen.add(uuid)
-        for document in store.query({"uuid": uuid}):
-            documents.append({key: document[key] for key in ("uuid", "index", "output")})
-            wanted |= {reference.uuid for reference in find_and_get_references(document["output"])} - seen
+    with sqlite_in_words(_folder(store)):
+        while wanted:
+            uuid = wanted.pop()
+            seen.add(uuid)
+            for document in store.query({"uuid": uuid}):
+                documents.append({key: document[key] for key in ("uuid", "index", "output")})
+                wanted |= {reference.uuid for reference in find_and_get_references(document["output"])} - seen
     return documents
+
+
+def _folder(store: JobStore) -> Path:
+    return Path(store.docs_store.database_path)  # type: ignore[attr-defined]

@@ -123,11 +123,13 @@ def _attempt(folder: Path, threads: int) -> int:
         traceback.print_exc()
         if isinstance(error, OSError) and error.errno in FULL:
             return EXIT_NO_SPACE
-        with contextlib.suppress(OSError):
+        try:
             name = type(error).__name__
             # Our own errors and those of the system are sentences; others need their name to mean something.
             message = str(error) if isinstance(error, (InputError, ComputationError, OSError)) else f"{name}: {error}"
             write_atomic(folder / ERROR, json.dumps({"type": name, "message": message}))
+        except OSError:
+            return EXIT_NO_SPACE
         return EXIT_FAILED
     finally:
         with contextlib.suppress(OSError, ValueError):

@@ -1,0 +1,157 @@
+"""Flows of models, and a real one that is killed on the way."""
+
+import json
+import random
+import sys
+from pathlib import Path
+
+import pytest
+from jobflow import Flow, JobStore
+from jobflow.managers.local import run_locally
+from maggma.stores import MemoryStore
+from monty.json import MontyDecoder, MontyEncoder
+
+from midgap.defects.report import Levels
+from midgap.structures.build import build_models
+from midgap.structures.errors import InputError
+from midgap.structures.theory import LevelOfTheory
+from midgap.workflows.flows import HostFlowMaker, LevelFlowMaker, is_relaxed, models_in, reference_of
+from midgap.workflows.presets import PRESETS, preset_named
+from midgap.workflows.schedule import expected_makespan_s
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import kill_resume
+
+
+@pytest.fixture(scope="module")
+def models():
+    return build_models("Cs4PbBr6", charges=[0, 1], clusters=False)
+
+
+def jobs_of(flow: Flow) -> dict[str, object]:
+    return {job.name: job for job in flow.jobs}
+
+
+def test_vacancies_are_relaxed_and_held_against_the_host(models):
+    host, neutral, _ = models
+    flow = LevelFlowMaker(theory=LevelOfTheory.named("hse06+soc", cutoff_eV=250)).make(models)
+    jobs = jobs_of(flow)
+    relax, static = jobs[f"{neutral.name} relax"], jobs[f"{neutral.name} hse06+soc"]
+    assert relax.function_args[1]["functional"] == "PBE"
+    assert relax.function_args[1]["cutoff_eV"] == 250
+    assert static.input_uuids == (relax.uuid,)
+    found = jobs[f"{neutral.name} levels"]
+    assert set(found.input_uuids) == {static.uuid, jobs[f"{host.name} hse06+soc"].uuid}
+    assert jobs[f"{host.name} levels"].function_args[1] is None
+    assert flow.output.uuid == jobs["collect"].uuid
+
+
+def test_a_relaxed_host_is_taken_as_it_is(models):
+    host = models[0].model_copy(update={"provenance": {"coordinates": "relaxed with PBE"}})
+    names = jobs_of(LevelFlowMaker().make([host, *models[1:]]))
+    assert is_relaxed(host)
+    assert f"{host.name} relax" not in names
+    assert f"{models[1].name} relax" in names
+
+
+def test_mesh_of_a_kind(models):
+    dense = LevelOfTheory.named("hse06", kpoints=(2, 2, 2))
+    jobs = jobs_of(LevelFlowMaker(by_kind={"pristine": dense}, relax=False).make(models))
+    assert jobs[f"{models[0].name} hse06"].function_args[1]["kpoints"] == [2, 2, 2]
+    assert jobs[f"{models[1].name} hse06+soc"].function_args[1]["kpoints"] == [1, 1, 1]
+
+
+def test_start_from_the_neutral_neighbour_only_if_asked(models):
+    plain = jobs_of(LevelFlowMaker().make(models))[f"{models[2].name} relax"]
+    asked = jobs_of(LevelFlowMaker(from_neighbour=True).make(models))
+    assert plain.input_uuids == ()
+    assert asked[f"{models[2].name} relax"].input_uuids == (asked[f"{models[1].name} relax"].uuid,)
+
+
+def test_what_cannot_be_done_is_refused_before_anything_runs(models):
+    with pytest.raises(InputError, match=r"CP2K cannot do HSE06\+SOC"):
+        LevelFlowMaker(engine="cp2k").make(models)
+    with pytest.raises(InputError, match="same name"):
+        LevelFlowMaker().make([models[0], models[0]])
+    with pytest.raises(InputError, match="no model"):
+        LevelFlowMaker().make([])
+    with pytest.raises(InputError, match="not a pristine crystal"):
+        HostFlowMaker().make(models[1])
+
+
+def test_reference_is_the_host_of_the_same_size(models):
+    host, neutral, _ = models
+    large = next(model for model in build_models("Cs4PbBr6", max_atoms=66, charges=[], clusters=False))
+    assert len(large.structure) > len(host.structure)
+    assert reference_of(neutral, [large, host, neutral]) is host
+    assert reference_of(host, models) is None
+
+
+def test_clusters_are_held_against_the_intact_cluster():
+    clusters = models_in(build_models("Cs4PbBr6", charges=[], clusters=False)[0], charges=[0])
+    octahedron = next(m for m in clusters if not m.periodic and m.vacancy is None and m.embedding is not None)
+    broken = next(m for m in clusters if not m.periodic and m.vacancy is not None)
+    assert reference_of(broken, clusters) is octahedron
+    assert models_in(clusters[0], charges=[], clusters="octahedron")[1:] == [octahedron]
+
+
+def test_flow_is_plain_json(models):
+    flow = HostFlowMaker(levels=LevelFlowMaker(theory=LevelOfTheory.named("pbe"))).make(models[0])
+    again = MontyDecoder().process_decoded(json.loads(json.dumps(flow, cls=MontyEncoder)))
+    assert again.job_uuids == flow.job_uuids
+    maker = again.jobs[1].function_args[1]
+    assert maker.theory == LevelOfTheory.named("pbe")
+
+
+def test_expected_time_is_the_longest_path_or_the_work_shared(models):
+    flow = LevelFlowMaker().make(models)
+    costs = [job.metadata["cost_s"] for job in flow.jobs]
+    assert expected_makespan_s(flow, 1) == pytest.approx(sum(costs))
+    path = max(
+        sum(job.metadata["cost_s"] for job in flow.jobs if job.metadata.get("model") == model.name) for model in models
+    )
+    assert path <= expected_makespan_s(flow, 100) <= path + 5
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_can_be_planned(name):
+    flow = preset_named(name).flow()
+    assert all("cost_s" in job.metadata for job in flow.jobs)
+
+
+def test_preset_at_another_theory_keeps_its_meshes():
+    demo = preset_named("demo").with_theory("pbe")
+    assert demo.pristine.name == demo.defect.name == "pbe"
+    assert demo.pristine.kpoints == (2, 2, 2)
+    assert demo.request()["theory"] == "pbe"
+
+
+def test_request_knows_the_content_of_a_file(tmp_path):
+    file = tmp_path / "POSCAR"
+    requests = []
+    for edge in (5.6, 5.7):
+        file.write_text(f"NaCl\n{edge}\n0 .5 .5\n.5 0 .5\n.5 .5 0\nNa Cl\n1 1\nDirect\n0 0 0\n.5 .5 .5\n")
+        requests.append(preset_named("quick").model_copy(update={"material": str(file)}).request())
+    assert requests[0] != requests[1]
+
+
+@pytest.mark.engine
+def test_killed_flow_equals_the_one_jobflow_runs(tmp_path):
+    """Ours, killed four times, against jobflow's own manager: another process model, the same flow."""
+    pytest.importorskip("gpaw")
+    ours = tmp_path / "ours"
+    moments = kill_resume.break_at_random(ours, kills=4, longest_s=12.0, rng=random.Random(4))
+    kill_resume.finish(ours)
+    counts = kill_resume.audit(ours)
+    assert len(moments) == 4
+    assert counts["jobs"] == 9
+
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    flow = kill_resume.small_flow()
+    store = JobStore(MemoryStore(), additional_stores={"data": MemoryStore()})
+    responses = run_locally(flow, store=store, create_folders=True, root_dir=theirs, ensure_success=True, log=False)
+    assert max(responses[flow.output.uuid]) == 2  # replaced by what it spawned
+    found = store.get_output(flow.output.uuid, load=True)
+    Levels.from_dict({key: found[key] for key in ("reports", "models")}).write(theirs / "levels.json")
+    assert kill_resume.difference_eV(theirs, ours) < kill_resume.SAME_eV
