@@ -40,7 +40,7 @@ def command(
     if as_json:
         print(json.dumps(comparison.to_dict(), allow_nan=False))
     else:
-        _print_tables(comparison)
+        print_comparison(comparison)
         if report is not None:
             typer.echo(f"Report: {report}")
 
@@ -64,7 +64,8 @@ def _material(levels: Levels) -> str:
     return levels.models[0].material
 
 
-def _print_tables(comparison: Comparison) -> None:
+def print_comparison(comparison: Comparison) -> None:
+    """Ours beside published, transitions beside photoluminescence, the answer and its caveats."""
     from itertools import groupby
 
     from rich.console import Console

@@ -187,8 +187,12 @@ def _tell(written: dict[str, Any], console: Console) -> None:
         table.add_row(escape(report["label"]), gap, levels or "none")
     out = type(console)()
     out.print(table)
-    if "answer" in written:
-        out.print(escape(written["answer"]))
+    if written["comparison"]:
+        from midgap.cli.compare import print_comparison
+        from midgap.experiment.comparison import Comparison
+
+        out.print()
+        print_comparison(Comparison.read(written["comparison"]))
     else:
         out.print("No measured records of this material are known: compare with your own by midgap compare.")
     for what in ("page", "levels", "comparison"):

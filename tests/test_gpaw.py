@@ -56,6 +56,10 @@ def test_spin_orbit_splitting_of_gallium_arsenide(tmp_path):
     assert top[0] == pytest.approx(top[1], abs=1e-6)
     assert top[-1] - top[0] == pytest.approx(0.341, abs=0.03)
     assert states.site_weights.min() >= 0
+    # parts of a normalised state inside spheres
+    assert states.site_weights.sum(axis=-1).max() < 1.02
+    # an electron is attracted by a nucleus
+    assert states.site_potentials_eV.max() < 0
     edges = band_edges(states)
     assert edges.direct and edges.vbm_k == gamma
     # without spin-orbit coupling, from the same folder's hybrid shifts: the hybrid opens the gap

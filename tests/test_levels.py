@@ -67,7 +67,7 @@ def defect(level=2.0, electrons=1, shift=0.0, on=0.8):
     empty = [(1 - anion) / (1 - anion).sum()] * CONDUCTION
     up = np.concatenate([np.linspace(-1, 0, VALENCE), [level], np.linspace(3, 4, CONDUCTION)])
     down = np.concatenate([np.linspace(-1, 0, VALENCE), [level + 0.5], np.linspace(3, 4, CONDUCTION)])
-    weights = np.array([band + [there] + empty] * 2)
+    weights = np.array([[*band, there, *empty]] * 2)
     structure = make(
         frac, species, np.array([up, down]) + shift, weights, 2.0 * VALENCE + electrons, np.full(len(keep), 10.0) + shift,
         moment=float(electrons % 2), charge=1 - electrons,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -77,9 +78,13 @@ def _scalars(calc: Any, window: tuple[int, int], eigenvalues_eV: np.ndarray) -> 
     first, last = window
     spins = calc.get_number_of_spins()
     kpoints = calc.get_ibz_k_points()
+    overlaps = _sphere_overlaps(calc)
     weights = np.array(
         [
-            [_weights(calc.dft.ibzwfs._get_wfs(k, s).P_ani, first, last) for k in range(len(kpoints))]
+            [
+                _weights({a: P_ni[first:last] for a, P_ni in calc.dft.ibzwfs._get_wfs(k, s).P_ani.items()}, overlaps)
+                for k in range(len(kpoints))
+            ]
             for s in range(spins)
         ]
     )
@@ -103,9 +108,33 @@ def _whole(moment: float) -> float:
     return float(round(moment)) if abs(moment - round(moment)) < 1e-3 else float(moment)
 
 
-def _weights(projections: Any, first: int, last: int) -> np.ndarray:
-    """|⟨p̃|ψ⟩|² summed over the projectors of each atom, shape (band, site)."""
-    return np.stack([(abs(P_ni[first:last]) ** 2).sum(axis=1) for _, P_ni in sorted(projections.items())], axis=1)
+def _sphere_overlaps(calc: Any) -> list[np.ndarray]:
+    """⟨φᵢ|φⱼ⟩ of the all-electron partial waves inside each atom's augmentation sphere, shape (i, i)."""
+    found: dict[int, np.ndarray] = {}
+    return [found.setdefault(id(setup), _sphere_overlap(setup)) for setup in calc.wfs.setups]
+
+
+def _sphere_overlap(setup: Any) -> np.ndarray:
+    grid = setup.xc_correction.rgd
+    inside = grid.r_g <= max(setup.rcut_j)
+    waves = np.array([phi_g[: len(grid.r_g)] for phi_g in setup.data.phi_jg])
+    radial = np.array([[grid.integrate(one * other * inside) / (4 * np.pi) for other in waves] for one in waves])
+    radial *= np.equal.outer(setup.l_j, setup.l_j)
+    angular = np.concatenate([np.arange(2 * l + 1) for l in setup.l_j])  # noqa: E741
+    size = [2 * l + 1 for l in setup.l_j]  # noqa: E741
+    return np.repeat(np.repeat(radial, size, axis=0), size, axis=1) * np.equal.outer(angular, angular)
+
+
+def _weights(projections: Mapping[int, np.ndarray], overlaps: list[np.ndarray]) -> np.ndarray:
+    """The part of each state inside each atom's sphere, shape (band, site).
+
+    ``projections`` have the shape (band, projector) or, for spinors, (band, spin, projector).
+    """
+    columns = []
+    for a in sorted(projections):
+        parts = np.einsum("...i,ij,...j->...", projections[a].conj(), overlaps[a], projections[a]).real
+        columns.append(parts.reshape(len(parts), -1).sum(axis=1))
+    return np.stack(columns, axis=1)
 
 
 def _spinors(calc: Any, window: tuple[int, int], eigenvalues_eV: np.ndarray) -> dict[str, Any]:
@@ -116,12 +145,8 @@ def _spinors(calc: Any, window: tuple[int, int], eigenvalues_eV: np.ndarray) -> 
     # An occupation calculator of its own: the one of a fixed-moment run knows no spinors.
     states = soc_eigenstates(calc, n1=first, n2=last, eigenvalues=eigenvalues_eV, occcalc=FermiDiracCalculator(0.01))
     eigenvalues = states.eigenvalues()[None]
-    weights = np.array(
-        [
-            np.stack([(abs(P_msi) ** 2).sum(axis=(1, 2)) for _, P_msi in sorted(wf.projections.items())], axis=1)
-            for wf in states
-        ]
-    )[None]
+    overlaps = _sphere_overlaps(calc)
+    weights = np.array([_weights(dict(state.projections.items()), overlaps) for state in states])[None]
     filled = calc.get_number_of_electrons() - 2 * first
     return {
         "spinor": True,
@@ -135,5 +160,8 @@ def _spinors(calc: Any, window: tuple[int, int], eigenvalues_eV: np.ndarray) -> 
 
 
 def _site_potentials(calc: Any) -> np.ndarray:
-    """Electrostatic potential energy of an electron, averaged over each atom's PAW sphere, eV."""
-    return -np.asarray(calc.get_atomic_electrostatic_potentials())
+    """Electrostatic potential energy of an electron, averaged over each atom's PAW sphere, eV.
+
+    GPAW's potentials are those that electrons feel: lowest at the nuclei.
+    """
+    return np.asarray(calc.get_atomic_electrostatic_potentials(), dtype=float)
