@@ -56,8 +56,6 @@ class Pyscf(Engine):
                 f"PySCF does not relax clusters here: {model.name} would leave the crystal it was cut from; "
                 "relax the periodic cell, with gpaw, cp2k or vasp, and cut the cluster from that."
             )
-        if calculation.theory.dispersion is not None:
-            raise InputError("PySCF is used without dispersion here: it moves no eigenvalue of a static cluster.")
         unknown = calculation.engine_settings.keys() - SETTINGS.keys()
         if unknown:
             raise InputError(f"PySCF has no setting {', '.join(sorted(unknown))}; it has {', '.join(SETTINGS)}.")

@@ -15,6 +15,7 @@ import platform
 import resource
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -87,12 +88,14 @@ def compute(calculation: Calculation, folder: Path) -> CalculationResult:
     model, theory = calculation.model, calculation.theory
     mol = molecule(model, folder / "pyscf.out", calculation.engine_settings.get("max_memory"))
     mean_field = self_consistent(calculation, mol, folder)
-    warnings = []
+    cautions = []
     if mol.spin:
         square, _ = mean_field.spin_square()
         ideal = mol.spin / 2 * (mol.spin / 2 + 1)
         if square - ideal > 0.1:
-            warnings.append(f"the open shell is spin-contaminated: ⟨S²⟩ is {square:.2f}, not {ideal:.2f}")
+            cautions.append(f"the open shell is spin-contaminated: ⟨S²⟩ is {square:.2f}, not {ideal:.2f}")
+    if theory.dispersion is not None:
+        cautions.append(f"{theory.dispersion} is left out of the total energy; it moves no level")
     say(folder, "spin-orbit coupling" if theory.spin_orbit else "populations")
     bases = {symbol: basis_of(symbol) for symbol in dict.fromkeys(model.species)}
     provenance = Provenance(
@@ -125,7 +128,7 @@ def compute(calculation: Calculation, folder: Path) -> CalculationResult:
         embedding=model.embedding,
         empty=calculation.empty_bands,
         total_energy_eV=energy,
-        warnings=tuple(warnings),
+        warnings=tuple(cautions),
     )
     say(folder, "done")
     return CalculationResult(
@@ -160,7 +163,9 @@ def _exists(load: Callable[[str, str], Any], name: str, symbol: str) -> bool:
     from pyscf.lib.exceptions import BasisNotFoundError
 
     try:
-        return bool(load(name, symbol))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PySCF advises to look for it elsewhere
+            return bool(load(name, symbol))
     except (BasisNotFoundError, KeyError):
         return False
 
@@ -261,7 +266,7 @@ def self_consistent(calculation: Calculation, mol: Any, folder: Path) -> Any:
 
 
 def restart_density(path: Path, mean_field: Any) -> np.ndarray | None:
-    """Density matrix of the orbitals of an earlier run, or None if there are none that fit.
+    """Density matrix of the orbitals of an earlier run, or None if there are none that fit; a broken file goes.
 
     PySCF's own reader evaluates strings of the file; here only arrays are read.
     """
@@ -271,7 +276,8 @@ def restart_density(path: Path, mean_field: Any) -> np.ndarray | None:
         with h5py.File(path, "r") as file:
             coefficients = np.asarray(file["scf/mo_coeff"][()])
             occupations = np.asarray(file["scf/mo_occ"][()])
-    except (OSError, KeyError):  # none, or a kill cut it short
+    except (OSError, KeyError):  # none, or a kill cut it short: PySCF could not write to such a file
+        path.unlink(missing_ok=True)
         return None
     spins = (2,) if mean_field.mol.spin else ()
     if coefficients.shape[:-1] != (*spins, mean_field.mol.nao) or round(occupations.sum()) != mean_field.mol.nelectron:
