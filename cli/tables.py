@@ -30,25 +30,15 @@ def print_report(report: LevelReport) -> None:
     )
     if report.levels:
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for name in (
-            "above VBM / eV",
-            "below CBM / eV",
-            "electrons",
-            "of",
-            "spin",
-            "kind",
-            "sites shared",
-            "at defect",
-            "host there",
-        ):
+        for name in ("E-VBM", "unaligned", "CBM-E", "electrons", "spin", "kind", "sites", "at defect", "host"):
             table.add_column(name, justify="right")
         for level in report.levels:
             where = level.localization
             table.add_row(
                 eV(level.above_vbm_eV),
+                eV(level.above_cell_vbm_eV),
                 eV(level.below_cbm_eV),
-                f"{level.occupation:g}",
-                f"{level.degeneracy}",
+                f"{level.occupation:g} of {level.degeneracy}",
                 level.spin,
                 level.kind,
                 "–" if where.participation_ratio is None else f"{where.participation_ratio:.1f}",
@@ -56,6 +46,11 @@ def print_report(report: LevelReport) -> None:
                 eV(where.baseline_weight),
             )
         console.print(table)
+        console.print(
+            "[dim]energies in eV; unaligned: above the defect cell's own host states; sites: participation ratio; "
+            "at defect: weight around the vacancy; host: what host states have there[/]",
+            highlight=False,
+        )
     else:
         console.print("no defect level", highlight=False)
     for warning in report.warnings:

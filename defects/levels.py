@@ -102,7 +102,11 @@ def identify_levels(
         if structure.site_weights is None:
             warnings.append("no site weights: levels are told by energy alone")
         tolerance = max(limits.edge_tolerance_eV, alignment.uncertainty_eV or 0.0)
-        levels = tuple(_levels(structure, shell, edges, baseline, tolerance, limits))
+        cell_vbm = _own_host_edges(structure, shell, own, limits)[0].vbm_eV
+        levels = tuple(
+            level.model_copy(update={"above_cell_vbm_eV": level.energy_eV - cell_vbm})
+            for level in _levels(structure, shell, edges, baseline, tolerance, limits)
+        )
     return LevelReport(
         model=model,
         label=label,

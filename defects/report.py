@@ -56,11 +56,17 @@ class Localization(Document):
 
 
 class Level(Document):
-    """One defect level, its spin partner or Kramers pair included where they are degenerate."""
+    """One defect level, its spin partner or Kramers pair included where they are degenerate.
+
+    ``above_vbm_eV`` and ``below_cbm_eV`` are measured from the host's edges. ``above_cell_vbm_eV`` is
+    measured from the highest filled state of the defect's own cell that does not sit at the defect: the
+    unaligned figure that is often quoted, and in a small cell another one.
+    """
 
     energy_eV: float
     above_vbm_eV: float
     below_cbm_eV: float
+    above_cell_vbm_eV: float | None = None
     occupation: float
     spin: Literal["up", "down", "both", "spinor"]
     degeneracy: int

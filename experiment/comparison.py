@@ -402,6 +402,8 @@ def _level_note(level: Level) -> str:
         parts.insert(0, f"spin {level.spin}")
     if weight is not None:
         parts.append(f"{100 * weight:.0f} % at the vacancy")
+    if level.above_cell_vbm_eV is not None and abs(level.above_cell_vbm_eV - level.above_vbm_eV) >= 0.005:
+        parts.append(f"{level.above_cell_vbm_eV:.2f} unaligned, above the defect cell's own host states")
     return ", ".join(parts)
 
 

@@ -321,7 +321,7 @@ def _theory(text: str, output: Path) -> LevelOfTheory:
     names = set(re.findall(r"^ FUNCTIONAL\| ([A-Za-z0-9_-]+):", text, re.MULTILINE))
     fraction = _number(text, r"^\s*HFX_INFO\| FRACTION:\s+(\S+)")
     mesh = _mesh(_kpoints(text)[0])
-    dispersion = "D3" if "DFTD3" in text.upper() and re.search(r"vdW POTENTIAL\|", text, re.IGNORECASE) else None
+    dispersion = "D3" if re.search(r"vdW POTENTIAL\|\s+DFT-D3", text) else None
     shared: dict[str, Any] = {"spin_orbit": False, "dispersion": dispersion, "kpoints": mesh}
     if fraction is None and names in ({"PBE"}, {"GGA_X_PBE", "GGA_C_PBE"}):
         return LevelOfTheory(functional="PBE", **shared)

@@ -29,8 +29,10 @@ from midgap.workflows.relaxation import propose
 CUTOFF_EV = 340.0
 """GPAW's own default."""
 
-EMPTY_BANDS_PER_ATOM = 1.2
-"""Enough that the p shell of every heavy cation, which spin-orbit coupling mixes, is inside the window."""
+EMPTY_BANDS_PER_ATOM = 0.8
+"""Enough that the p shell of every heavy cation, which spin-orbit coupling mixes, is inside the window.
+
+In Cs4PbBr6 half as many again lower the gap with spin-orbit coupling by 0.024 eV, half of them raise it by 0.014."""
 
 
 def main() -> None:
@@ -281,7 +283,7 @@ def _with_empty_bands(calculation: Calculation, ground: Any, folder: Path) -> An
     calc = ground.fixed_density(
         nbands=last + int(calculation.engine_settings.get("buffer_bands", 8)),
         eigensolver={"name": "davidson", "niter": 2},
-        convergence={"eigenstates": 1e-6, "bands": last},
+        convergence={"eigenstates": 1e-5, "bands": last},
         maxiter=int(calculation.engine_settings.get("maxiter", 200)),
         txt=_log(folder),
     )
