@@ -236,7 +236,8 @@ def parse_input(text: str) -> InputSection:
     Other files that it includes are not looked for.
     """
     root = InputSection()
-    stack, variables = [root], {}
+    stack = [root]
+    variables: dict[str, str] = {}
     for line in text.splitlines():
         line = re.split(r"[!#]", line)[0].strip()
         for name, value in variables.items():
@@ -295,7 +296,7 @@ def _structure(folder: Path, text: str, asked: InputSection, warnings: list[str]
             raise ComputationError(f"The CP2K output in {folder} gives no cell: it is cut short.")
         lattice = Lattice(np.array(vectors, dtype=float))
         warnings.append("The input gives no cell: it is taken from the output, to 0.001 Å.")
-    return IStructure(lattice, species, positions, coords_are_cartesian=True)
+    return IStructure(lattice, species, positions.tolist(), coords_are_cartesian=True)
 
 
 def _lattice(cell: InputSection) -> Lattice | None:
