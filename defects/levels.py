@@ -271,7 +271,7 @@ def _localization(
 ) -> Localization:
     if group[0].weights is None:
         return Localization(participation_ratio=None)
-    weights = np.mean([state.weights for state in group], axis=0)
+    weights = np.mean([state.weights for state in group if state.weights is not None], axis=0)
     species = [site.specie.symbol for site in structure.structure]
     return Localization(
         participation_ratio=float(participation_ratio(weights)),

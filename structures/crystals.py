@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import PositiveFloat
@@ -157,7 +158,7 @@ def _element(site) -> Element:
 def _read_xyz(path: Path) -> Structure:
     from ase.io import read
 
-    atoms = read(path, index=-1, format="extxyz")
+    atoms: Any = read(path, index=-1, format="extxyz")
     if not np.all(atoms.pbc) or abs(atoms.cell.volume) < 1e-6:
         raise InputError(f'{path} has no lattice; write it as extended XYZ with Lattice="..." in the second line.')
     return Structure(atoms.cell.array, atoms.get_chemical_symbols(), atoms.get_scaled_positions())
@@ -190,7 +191,7 @@ def check_distances(structure: IStructure, source: str, smallest_ang: float = 0.
         )
 
 
-def spglib_cell(structure: IStructure) -> tuple[np.ndarray, np.ndarray, list[int]]:
+def spglib_cell(structure: IStructure) -> Any:
     """The structure as spglib takes it: lattice rows in Å, fractional positions, atomic numbers."""
     return structure.lattice.matrix, structure.frac_coords, [_element(site).Z for site in structure]
 
@@ -214,7 +215,7 @@ def conventional(structure: IStructure) -> IStructure:
 def _standard_cell(structure: IStructure, to_primitive: bool) -> IStructure:
     import spglib
 
-    cell = spglib.standardize_cell(
+    cell: Any = spglib.standardize_cell(
         spglib_cell(structure), to_primitive=to_primitive, no_idealize=True, symprec=SYMPREC_ANG
     )
     if cell is None:

@@ -70,7 +70,7 @@ def read_json(path: Path | str) -> Any:
 
 
 def _frozen_array(value: Any, dtype: type) -> np.ndarray:
-    array = np.array(value, dtype=dtype)
+    array: np.ndarray = np.array(value, dtype=dtype)
     array.setflags(write=False)
     return array
 
@@ -118,7 +118,7 @@ def geometry_from_dict(data: Any) -> IStructure | IMolecule:
         raise ValueError("a position is not a finite number")
     if data.get("lattice_ang") is None:
         return IMolecule(data["species"], positions)
-    return IStructure(Lattice(data["lattice_ang"]), data["species"], positions, coords_are_cartesian=True)
+    return IStructure(Lattice(data["lattice_ang"]), data["species"], positions, coords_are_cartesian=True)  # type: ignore[arg-type]
 
 
 Geometry = Annotated[
@@ -147,7 +147,9 @@ class Document(BaseModel):
         head = {"schema": self.schema_name(), "schema_version": self.SCHEMA_VERSION}
         return head | self.model_dump(mode="json")
 
-    as_dict = to_dict  # what monty, and with it jobflow, calls
+    def as_dict(self) -> dict[str, Any]:
+        """What monty, and with it jobflow, calls."""
+        return self.to_dict()
 
     @classmethod
     def from_dict(cls, data: Any, source: str = "") -> Self:

@@ -25,10 +25,12 @@ def export_models(models: Iterable[Model], folder: Path | str) -> list[Path]:
         written.append(model.write(folder / f"{model.name}.json"))
         if isinstance(model.structure, IStructure):
             structure = Structure.from_sites(list(model.structure))
-            written.append(write_atomic(folder / f"{model.name}.cif", structure.to(fmt="cif")))
-            written.append(write_atomic(folder / f"{model.name}.vasp", structure.to(fmt="poscar")))
+            written.append(write_atomic(folder / f"{model.name}.cif", str(structure.to(fmt="cif"))))
+            written.append(write_atomic(folder / f"{model.name}.vasp", str(structure.to(fmt="poscar"))))
         else:
             written.append(
-                write_atomic(folder / f"{model.name}.xyz", Molecule.from_sites(list(model.structure)).to(fmt="xyz"))
+                write_atomic(
+                    folder / f"{model.name}.xyz", str(Molecule.from_sites(list(model.structure)).to(fmt="xyz"))
+                )
             )
     return written

@@ -150,7 +150,7 @@ class Model(Document):
         """The same model with its atoms moved to ``positions_ang`` (shape (n, 3), Å)."""
         geometry: IStructure | IMolecule
         if isinstance(self.structure, IStructure):
-            geometry = IStructure(self.structure.lattice, self.species, positions_ang, coords_are_cartesian=True)
+            geometry = IStructure(self.structure.lattice, self.species, positions_ang, coords_are_cartesian=True)  # type: ignore[arg-type]
         else:
             geometry = IMolecule(self.species, positions_ang)
         return self.model_copy(update={"structure": geometry, "provenance": self.provenance | provenance})

@@ -47,7 +47,7 @@ def supercell(cell: IStructure, matrix: Sequence[Sequence[int]] | np.ndarray) ->
     order = np.argsort([list(dict.fromkeys(species)).index(s) for s in species], kind="stable")
     wrapped = frac[order] % 1.0
     wrapped[np.isclose(wrapped, 1.0, atol=1e-9)] = 0.0
-    return IStructure(Lattice(rows @ cell.lattice.matrix), [species[i] for i in order], wrapped)
+    return IStructure(Lattice(rows @ cell.lattice.matrix), [species[i] for i in order], wrapped)  # type: ignore[arg-type]
 
 
 def _lattice_points(rows: np.ndarray, count: int) -> np.ndarray:

@@ -29,12 +29,7 @@ def test_cs4pbbr6_is_the_k4cdcl6_type():
     assert structure.composition.formula == "Cs24 Pb6 Br36"
     # International Tables A, No. 167: the positions that K4CdCl6 (Bergerhoff & Schmitz-Dumont 1956) fills
     sites = {s.label: s.wyckoff for s in inequivalent_sites(primitive(structure))}
-    assert sites == {"Cs1": "6a", "Cs2": "18e", "Pb1": "6b", "Br1": "36f"} or set(sites.values()) == {
-        "6a",
-        "18e",
-        "6b",
-        "36f",
-    }
+    assert sites == {"Cs1": "6a", "Cs2": "18e", "Pb1": "6b", "Br1": "36f"}
     assert "lattice" in provenance and "coordinates" in provenance
 
 
@@ -54,7 +49,7 @@ def test_cspbbr3_is_orthorhombic():
     assert structure.composition.formula == "Cs4 Pb4 Br12"
     assert {s.wyckoff for s in inequivalent_sites(structure, "Br")} == {"4c", "8d"}
     pb_br = np.sort(distances(structure, "Pb", "Br"))
-    assert 2.9 < pb_br[0] and pb_br[23] < 3.1 and pb_br[24] > 4.0
+    assert pb_br[0] > 2.9 and pb_br[23] < 3.1 and pb_br[24] > 4.0
 
 
 def test_every_known_material_says_where_it_comes_from():
@@ -95,12 +90,12 @@ def test_most_isotropic_supercell(atoms, count, distance):
     assert image_distance_ang(big.lattice.matrix) == pytest.approx(distance, abs=1e-3)
 
 
-def test_most_isotropic_supercell_of_a_cube_is_close_packed_or_cubic():
+def test_most_isotropic_supercell_of_a_cube_is_body_centred():
+    """Of all lattices of 4 cells of a cube, the body-centred one of side 2 a keeps images farthest apart: √3 a."""
     cube = Structure(Lattice.cubic(4.0), ["Cs", "Br"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    # 4 cells: the fcc superlattice, nearest images at √2 a; 8: no better than 2 a
-    assert image_distance_ang(np.array(most_isotropic(cube, 8)) @ cube.lattice.matrix) == pytest.approx(4 * 3**0.5, abs=1e-6) or image_distance_ang(
-        np.array(most_isotropic(cube, 8)) @ cube.lattice.matrix
-    ) == pytest.approx(4 * 2**0.5, abs=1e-6)
+    matrix = np.array(most_isotropic(cube, 8))
+    assert abs(round(np.linalg.det(matrix))) == 4
+    assert image_distance_ang(matrix @ cube.lattice.matrix) == pytest.approx(4 * 3**0.5, abs=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
@@ -108,23 +103,14 @@ def test_most_isotropic_supercell_of_a_cube_is_close_packed_or_cubic():
 def test_supercell_keeps_density_and_neighbours(numbers):
     cell = Structure(Lattice.orthorhombic(4.0, 5.0, 6.0), ["Mg", "O"], [[0, 0, 0], [0.4, 0.5, 0.6]])
     matrix = np.array(numbers).reshape(3, 3)
-    if abs(round(np.linalg.det(matrix))) not in range(1, 13):
-        with pytest.raises(InputError) if round(np.linalg.det(matrix)) == 0 else _nothing():
-            supercell(cell, matrix)
+    if round(np.linalg.det(matrix)) == 0:
+        refused(lambda: supercell(cell, matrix), "non-zero determinant")
         return
     big = supercell(cell, matrix)
     assert len(big) == 2 * abs(round(np.linalg.det(matrix)))
     assert big.lattice.volume / len(big) == pytest.approx(cell.lattice.volume / 2)
     nearest = [min(n.nn_distance for n in big.get_neighbors(site, 6.0)) for site in big]
     assert nearest == pytest.approx([nearest[0]] * len(big), abs=1e-6)
-
-
-class _nothing:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *args):
-        return False
 
 
 def test_primitive_cell_stays_in_the_frame_of_the_crystal():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -81,10 +82,8 @@ class Gpaw(Engine):
         steps = folder / "relax.jsonl"
         if steps.exists():
             lines = steps.read_text().splitlines()
-            try:
+            with contextlib.suppress(IndexError, ValueError):  # a step is being written
                 parts.append(f"relaxed {len(lines)} steps, fmax {json.loads(lines[-1])['fmax_eV_per_ang']:.2f} eV/Å")
-            except (IndexError, ValueError):
-                pass
         stage = folder / "stage.txt"
         if stage.exists():
             parts.append(stage.read_text().strip())

@@ -124,7 +124,7 @@ def convergence(calculation: Calculation) -> dict[str, Any]:
     return {"density": 1e-5, "eigenstates": 1e-7, "bands": "occupied"}
 
 
-def cutoff_eV(calculation: Calculation) -> float:  # noqa: N802
+def cutoff_eV(calculation: Calculation) -> float:
     """The plane-wave cutoff asked, or GPAW's own."""
     return calculation.theory.cutoff_eV or CUTOFF_EV
 
