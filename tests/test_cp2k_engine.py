@@ -177,6 +177,29 @@ def test_a_restart_file_cut_short_gives_way_to_the_one_before(tmp_path):
     assert "EXT_RESTART" not in (tmp_path / "input.inp").read_text()
 
 
+@needs_cp2k
+def test_a_hybrid_begins_anew_without_the_wavefunction_of_its_first_guess(tmp_path):
+    asked = calculation(diamond(), "hse06")
+    (tmp_path / "first_guess.out").write_text("PROGRAM ENDED AT")
+    (tmp_path / "midgap-RESTART.wfn").write_bytes(b"\4\0\0\0abcd\4\0\0\0")
+    CP2K.write_input(asked, tmp_path)
+    assert (tmp_path / "first_guess.out").exists()
+    (tmp_path / "midgap-RESTART.wfn").write_bytes(b"\4\0\0\0ab")
+    CP2K.write_input(asked, tmp_path)
+    assert not (tmp_path / "first_guess.out").exists()
+
+
+def test_a_static_run_takes_over_the_wavefunction_of_a_relaxation(tmp_path):
+    finished, folder = tmp_path / "relax", tmp_path / "static"
+    finished.mkdir()
+    folder.mkdir()
+    CP2K.adopt(finished, folder)
+    assert not list(folder.iterdir())
+    (finished / "midgap-RESTART.wfn").write_bytes(b"wavefunction")
+    CP2K.adopt(finished, folder)
+    assert [path.name for path in folder.iterdir()] == ["midgap-RESTART.wfn"]
+
+
 # --- what CP2K answers -------------------------------------------------------------------------
 
 

@@ -249,6 +249,8 @@ def _drop_broken_restarts(folder: Path) -> None:
     """A restart file cut short by a kill gives way to the one before, or to none."""
     for name in (*WAVEFUNCTIONS, HESSIAN):
         _prefer_whole(folder / name, _whole_records)
+    if not any((folder / name).exists() for name in WAVEFUNCTIONS):
+        (folder / FIRST_OUTPUT).unlink(missing_ok=True)  # or a hybrid would count on what it left
     _prefer_whole(folder / GEOMETRY_RESTART, lambda path: "&END FORCE_EVAL" in path.read_text(errors="replace")[-200:])
 
 
