@@ -135,6 +135,12 @@ def test_a_program_that_is_not_there(monkeypatch, tmp_path):
 
 
 @needs_cp2k
+def test_a_data_folder_that_is_none(monkeypatch, tmp_path):
+    monkeypatch.setenv("CP2K_DATA_DIR", str(tmp_path))
+    assert "set CP2K_DATA_DIR to the folder with BASIS_MOLOPT" in CP2K.missing()
+
+
+@needs_cp2k
 def test_the_basis_is_what_the_data_folder_has():
     """Pb-q14, Cs-q1 and Br-q17 pseudopotentials are there as well, but no MOLOPT basis for them."""
     data = find_data(CP2K.command(calculation(diamond()))[0])

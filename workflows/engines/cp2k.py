@@ -135,7 +135,8 @@ class Cp2k(Engine):
         if energy is None:
             raise ComputationError(f"{folder / OUTPUT} holds no total energy.")
         provenance = parser.provenance(text, parser.parse_input((folder / INPUT).read_text()))
-        provenance = provenance.model_copy(update={"command": shlex.join(self.command(calculation))})
+        if _program() is not None:
+            provenance = provenance.model_copy(update={"command": shlex.join(self.command(calculation))})
         if structure is not None:
             structure = structure.model_copy(update={"provenance": provenance})
         result = {

@@ -163,9 +163,11 @@ def find_data(program: str) -> DataFolder | None:
     """CP2K's data: where ``CP2K_DATA_DIR`` says, else beside the program, else where it was built to look."""
     prefix = Path(program).resolve().parent.parent
     given = os.environ.get("CP2K_DATA_DIR")
-    for place in ([given] if given else []) + [prefix / "share/cp2k/data", prefix / "share/cp2k", prefix / "data"]:
-        if _is_data(Path(place)):
-            return DataFolder(Path(place))
+    if given:
+        return DataFolder(Path(given)) if _is_data(Path(given)) else None
+    for place in (prefix / "share/cp2k/data", prefix / "share/cp2k", prefix / "data"):
+        if _is_data(place):
+            return DataFolder(place)
     # Among the flags it was compiled with, printed in lines cut anywhere; asking takes a second.
     built = re.search(r'__DATA_DIR="([^"]+)"', re.sub(r"\n\s*", "", about(program)))
     return DataFolder(Path(built[1])) if built and _is_data(Path(built[1])) else None

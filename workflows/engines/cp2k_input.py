@@ -120,6 +120,7 @@ def input_text(
     if first_guess:
         pbe = calculation.theory.model_copy(update={"functional": "PBE", "exact_exchange": None})
         calculation = calculation.model_copy(update={"theory": pbe, "task": "static"})
+        settings = settings.model_copy(update={"eps_scf": max(1e-4, settings.eps_scf or 0.0)})
     model, theory = calculation.model, calculation.theory
     elements = model.species + (ghost_species(model) if model.ghosts is not None else [])
     hybrid = theory.functional == "HSE06"
