@@ -129,7 +129,9 @@ def test_failure_stops_only_what_depends_on_it(tmp_path):
     flow = Flow([bad, add(bad.output, "!"), add(1, 1)])
     result = run_flow(flow, tmp_path / "run")
     assert [view.state for view in result.jobs] == ["failed", "blocked", "done"]
-    with pytest.raises(ComputationError, match=r"fail failed: ValueError: the flag is not there. 1 that needs it did not start"):
+    with pytest.raises(
+        ComputationError, match=r"fail failed: ValueError: the flag is not there. 1 that needs it did not start"
+    ):
         result.raise_for_failures()
     flag.touch()
     again = run_flow(flow, tmp_path / "run")
