@@ -18,8 +18,8 @@ from midgap.workflows.engines.base import Engine
 SETTINGS = ("smearing_eV", "maxiter", "buffer_bands")
 """What ``engine_settings`` may hold; see `midgap.workflows.engines.gpaw_driver`."""
 
-START, DENSITY, WAVEFUNCTIONS = "start.gpw", "density.gpw", "wavefunctions.gpw"
-"""What an earlier run of the same atoms left; the converged ground state; the same with empty bands."""
+START, WAVEFUNCTIONS = "start.gpw", "wavefunctions.gpw"
+"""What an earlier run of the same atoms left; the ground state of this one."""
 
 
 class Gpaw(Engine):
@@ -57,10 +57,10 @@ class Gpaw(Engine):
 
     def adopt(self, finished: Path, folder: Path) -> None:
         """Start from the density and wavefunctions that a relaxation ended with."""
-        density, start = finished / DENSITY, folder / START
-        if density.is_file() and not start.exists():
+        earlier, start = finished / WAVEFUNCTIONS, folder / START
+        if earlier.is_file() and not start.exists():
             partial = folder / f".{START}"
-            shutil.copyfile(density, partial)
+            shutil.copyfile(earlier, partial)
             partial.replace(start)
 
     def write_input(self, calculation: Calculation, folder: Path) -> None:
@@ -88,7 +88,7 @@ class Gpaw(Engine):
         if stage.exists():
             parts.append(stage.read_text().strip())
         log = folder / "gpaw.txt"
-        if log.exists() and stage.exists() and stage.read_text().strip() in ("SCF", "empty bands"):
+        if log.exists() and stage.exists() and stage.read_text().strip() == "SCF":
             with log.open("rb") as stream:
                 stream.seek(max(0, log.stat().st_size - 4096))
                 found = re.findall(r"\|iter:\s*(\d+)\|", stream.read().decode(errors="replace"))
