@@ -1,7 +1,10 @@
 """Flows of models, and a real one that is killed on the way."""
 
+import dataclasses
+import io
 import json
 import random
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,12 +13,15 @@ from jobflow import Flow, JobStore
 from jobflow.managers.local import run_locally
 from maggma.stores import MemoryStore
 from monty.json import MontyDecoder, MontyEncoder
+from rich.console import Console
 
+from midgap.cli.progress import Progress
 from midgap.defects.report import Levels
 from midgap.structures.build import build_models
 from midgap.structures.errors import InputError
 from midgap.structures.theory import LevelOfTheory
 from midgap.workflows.flows import HostFlowMaker, LevelFlowMaker, is_relaxed, models_in, reference_of
+from midgap.workflows.local import JobView
 from midgap.workflows.presets import PRESETS, preset_named
 from midgap.workflows.schedule import expected_makespan_s
 
@@ -133,6 +139,32 @@ def test_request_knows_the_content_of_a_file(tmp_path):
         file.write_text(f"NaCl\n{edge}\n0 .5 .5\n.5 0 .5\n.5 .5 0\nNa Cl\n1 1\nDirect\n0 0 0\n.5 .5 .5\n")
         requests.append(preset_named("quick").model_copy(update={"material": str(file)}).request())
     assert requests[0] != requests[1]
+
+
+def test_dry_run_tells_the_plan():
+    command = [sys.executable, "-m", "midgap.cli.main", "run", "--preset", "quick", "--dry-run", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    plan = json.loads(done.stdout)
+    assert plan["request"]["theory"] == "pbe+soc"
+    assert [job["task"] for job in plan["jobs"]] == ["static", "static"]
+    refused = subprocess.run([*command, "--engine", "cp2k"], capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("midgap: CP2K cannot do PBE+SOC")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_says_what_runs(terminal):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
+    data = {"task": "relax", "label": "V_Br⁰ · 21 atoms", "theory": "PBE", "engine": "gpaw"}
+    job = JobView("V relax", "a", 1, "running", Path("nowhere"), data, elapsed_s=7.0, expected_s=200.0)
+    failed = dataclasses.replace(job, uuid="b", state="failed", error="the SCF did not converge")
+    with Progress(console) as progress:
+        progress([job, failed])
+    said = console.file.getvalue()
+    assert "V_Br⁰ · 21 atoms: relax, PBE" in said
+    assert "about 3 min" in said
+    assert "the SCF did not converge" in said
+    assert said.count("\n") >= 2
 
 
 @pytest.mark.engine

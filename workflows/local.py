@@ -188,6 +188,12 @@ class _Runner:
         self.flow = self._saved_flow()
         self.store: JobStore = stores.embedded_store(self.folder / "store")
         self.schedule.add(self.flow)
+        for entry in self.schedule:
+            if getattr(entry.job.function, "__module__", None) == "__main__":
+                raise InputError(
+                    f"The function of the job {entry.job.name} is defined in the script that is run, where no other "
+                    "process can import it: put it into a module."
+                )
         self._recall()
 
     @property
