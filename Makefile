@@ -15,7 +15,7 @@ test: $(VENV)/engines $(VENV)/dev
 	@command -v cp2k.psmp cp2k.popt cp2k.ssmp cp2k >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	  && apt-get update -qq && apt-get install -y -qq --no-install-recommends cp2k >/dev/null; } \
 	  || echo "CP2K is not here and cannot be installed: its tests will be left out."
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 ROOMS := structures defects workflows experiment report cli
 
