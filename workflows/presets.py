@@ -170,7 +170,7 @@ PRESETS: dict[str, Preset] = {
             conventional=True,
             pristine=_HSE06_SOC,
             defect=_HSE06_SOC,
-            options={"fmax_eV_per_ang": 0.08},
+            options={"fmax_eV_per_ang": 0.05},
         ),
         Preset(
             name="standard",
