@@ -28,8 +28,8 @@ lint: $(VENV)/dev
 
 $(VENV)/package: pyproject.toml
 	@echo "[setup] virtual environment and packages, about 90 s"
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip --disable-pip-version-check install -q -e '.[pyscf]'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --disable-pip-version-check install -q -e '.[pyscf]'
 	@touch $@
 
 $(VENV)/engines: $(VENV)/package
