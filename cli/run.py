@@ -80,11 +80,11 @@ def _question(preset: str, material: str | None, engine: str | None, theory: str
     change: dict[str, Any] = {}
     if material is not None:
         change["material"] = material
-    if engine is not None:
-        change["engine"] = engine_named(engine).name
     if charges is not None:
         change["charges"] = parse_charges(charges)
     question = question.model_copy(update=change)
+    if engine is not None:
+        question = question.with_engine(engine_named(engine).name)
     return question if theory is None else question.with_theory(theory)
 
 

@@ -182,6 +182,7 @@ class EngineFailure(ErrorHandler):
             self.job.setup()
             actions = [f"go on with {gentler.engine_settings}"]
         elif status is not None and status < 0 and self.failures == 1:
+            self.job.setup()  # some engines are told in their input to go on
             actions = ["go on from the restart file"]
         return {"errors": [f"{self.error} (exit status {status})"], "actions": actions}
 

@@ -58,6 +58,14 @@ class Preset(Document):
     defect: LevelOfTheory
     options: dict[str, Any] = Field(default_factory=dict)
 
+    def with_engine(self, name: str) -> Preset:
+        """The same question for another engine; a plane-wave cutoff means something to the preset's own only."""
+        if name == self.engine:
+            return self
+        change = {"engine": name}
+        theories = {kind: getattr(self, kind).model_copy(update={"cutoff_eV": None}) for kind in ("pristine", "defect")}
+        return self.model_copy(update=change | theories)
+
     def with_theory(self, name: str) -> Preset:
         """The same question at another theory, cutoff and meshes kept.
 

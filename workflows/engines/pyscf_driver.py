@@ -249,7 +249,7 @@ def self_consistent(calculation: Calculation, mol: Any, folder: Path) -> Any:
         mean_field.grids.level = grid
         mean_field.grids.coords = mean_field.grids.non0tab = None
         mean_field.conv_tol, mean_field.conv_tol_grad = energy, gradient
-        mean_field.conv_check = grid == final  # one diagonalisation more, without a level shift
+        mean_field.conv_check = bool(mean_field.level_shift) and grid == final  # one cycle more, without the shift
         solver = mean_field.newton() if settings.get("newton") else mean_field
         solver.callback = reporter(folder, f"{calculation.theory.functional} grid {grid}")
         solver.kernel(dm0=density)
