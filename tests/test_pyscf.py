@@ -204,7 +204,16 @@ def test_a_far_shell_of_charges_moves_every_level_by_its_potential(tmp_path):
     potentials = [r.electronic_structure.site_potentials_eV[0] for r in (held, free)]
     assert potentials[0] - potentials[1] == pytest.approx(-COULOMB_V_ANG / 30, abs=1e-4)
     # ten electrons in it against ten protons: no energy
+    assert free.electronic_structure.warnings == ()
     assert held.total_energy_eV - free.total_energy_eV == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.engine
+def test_an_anion_that_a_semilocal_functional_cannot_hold_is_told(tmp_path):
+    # F⁻ has a positive highest level in every semilocal functional: Shore, Rose and Zaremba, Phys. Rev. B 15, 2858 (1977)
+    result, _ = compute(ask(cluster(["F"], [[0, 0, 0]], -1), "pbe"), tmp_path)
+    assert result.electronic_structure.eigenvalues_eV[0, 0, 4] > 0
+    assert "unbound" in result.electronic_structure.warnings[0]
 
 
 @pytest.mark.engine

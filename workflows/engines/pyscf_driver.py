@@ -94,6 +94,11 @@ def compute(calculation: Calculation, folder: Path) -> CalculationResult:
         ideal = mol.spin / 2 * (mol.spin / 2 + 1)
         if square - ideal > 0.1:
             cautions.append(f"the open shell is spin-contaminated: ⟨S²⟩ is {square:.2f}, not {ideal:.2f}")
+    highest = float(np.max(np.asarray(mean_field.mo_energy)[np.asarray(mean_field.mo_occ) > 0])) * parser.EV_PER_HARTREE
+    if model.embedding is None and highest > 0:
+        cautions.append(
+            f"the highest electrons are unbound ({highest:+.1f} eV), held by the basis alone: embed the cluster"
+        )
     if theory.dispersion is not None:
         cautions.append(f"{theory.dispersion} is left out of the total energy; it moves no level")
     say(folder, "spin-orbit coupling" if theory.spin_orbit else "populations")
