@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from pymatgen.core import IStructure
+from pymatgen.core import IMolecule, IStructure
 
 from midgap.defects.electronic_structure import ElectronicStructure
 from midgap.defects.report import Alignment
@@ -40,6 +40,9 @@ def align(
     if shift_eV is not None:
         return Alignment(method="given", shift_eV=shift_eV)
     check_same_cell(defect, reference)
+    if isinstance(defect.structure, IMolecule):
+        # Potentials of a cluster fall to those of its surroundings, which the two clusters share.
+        return Alignment(method="common zero")
     pairs = matched_sites(defect, reference)
     if vacancy is not None:
         distances = site_distances(defect, vacancy.position_ang)
@@ -87,8 +90,10 @@ def check_same_cell(defect: ElectronicStructure, reference: ElectronicStructure)
             f"The reference is {reference.theory.label}, the defect {defect.theory.label}; compute both at one level of theory."
         )
     a, b = defect.structure, reference.structure
+    if isinstance(a, IMolecule) != isinstance(b, IMolecule):
+        raise InputError("A cluster and a crystal share no scale of energy; give a reference of the same kind.")
     if not isinstance(a, IStructure) or not isinstance(b, IStructure):
-        raise InputError("A cluster has no pristine reference cell; leave the reference out.")
+        return
     if not np.allclose(a.lattice.matrix, b.lattice.matrix, atol=0.02):
         raise InputError(
             f"The reference cell ({b.lattice.volume:.0f} Å³, {len(b)} atoms) is not the cell of the defect "
@@ -110,14 +115,16 @@ def matched_sites(defect: ElectronicStructure, reference: ElectronicStructure) -
     from scipy.optimize import linear_sum_assignment
 
     here, there = defect.structure, reference.structure
-    assert isinstance(here, IStructure) and isinstance(there, IStructure)
     pairs: list[tuple[int, int]] = []
     for symbol in sorted({site.specie.symbol for site in here}):
         rows = [i for i, site in enumerate(here) if site.specie.symbol == symbol]
         columns = [j for j, site in enumerate(there) if site.specie.symbol == symbol]
         if not columns:
             continue
-        distances = here.lattice.get_all_distances(here.frac_coords[rows], there.frac_coords[columns])
+        if isinstance(here, IStructure) and isinstance(there, IStructure):
+            distances = here.lattice.get_all_distances(here.frac_coords[rows], there.frac_coords[columns])
+        else:
+            distances = np.linalg.norm(here.cart_coords[rows][:, None] - there.cart_coords[columns], axis=-1)
         for r, c in zip(*linear_sum_assignment(distances), strict=True):
             if distances[r, c] <= SITE_MATCH_ANG:
                 pairs.append((rows[r], columns[c]))

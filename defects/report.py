@@ -16,7 +16,8 @@ class Alignment(Document):
     Attributes
     ----------
     method
-        ``site potentials``, ``deep levels``, ``given``, ``none`` (no reference) or ``self`` (it is the reference).
+        ``site potentials``, ``deep levels``, ``common zero`` (clusters in the same surroundings), ``given``, ``none``
+        (no reference) or ``self`` (it is the reference).
     shift_eV
         Added to the reference's energies to compare them with this calculation's.
     uncertainty_eV
@@ -27,7 +28,7 @@ class Alignment(Document):
         How many sites or levels were averaged.
     """
 
-    method: Literal["site potentials", "deep levels", "given", "none", "self"]
+    method: Literal["site potentials", "deep levels", "common zero", "given", "none", "self"]
     shift_eV: float = 0.0
     uncertainty_eV: float | None = None
     scatter_eV: float | None = None

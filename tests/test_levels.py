@@ -195,6 +195,35 @@ def test_order_of_atoms_and_origin_change_nothing(order, move):
     )
 
 
+def test_clusters_in_the_same_surroundings_share_their_zero():
+    """A ligand taken out of an octahedron: its level is measured from the VBM of the intact one."""
+    from pymatgen.core import IMolecule
+
+    arms = 3.0 * np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1.0]])
+
+    def cluster(ligands, energies, electrons, weights):
+        return ElectronicStructure(
+            structure=IMolecule(["Pb"] + ["Br"] * ligands, np.vstack([np.zeros(3), arms[:ligands]])),
+            theory=LevelOfTheory.named("pbe"),
+            provenance=Provenance(engine="pyscf"),
+            kpoints_frac=np.zeros((1, 3)),
+            k_weights=[1.0],
+            eigenvalues_eV=np.array(energies)[None, None],
+            occupations=np.zeros((1, 1, len(energies))),
+            site_weights=np.array(weights)[None, None],
+            n_electrons=electrons,
+        )
+
+    spread = [[0.3] + [0.7 / 6] * 6, [0.8] + [0.2 / 6] * 6]
+    intact = cluster(6, [-5.0, 0.0], 2.0, spread)
+    broken = cluster(5, [-5.5, -3.0, 0.2], 4.0, [[0.1] + [0.9 / 5] * 5, [0.99] + [0.01 / 5] * 5, [0.8] + [0.2 / 5] * 5])
+    vacancy = Vacancy(species="Br", site="Br1", position_ang=arms[5])
+    report = identify_levels(broken, intact, vacancy)
+    assert report.alignment.method == "common zero"
+    assert (report.vbm_eV, report.cbm_eV) == (-5.0, 0.0)
+    assert [level.above_vbm_eV for level in report.levels if level.kind == "deep"] == pytest.approx([2.0])
+
+
 def test_participation_ratio_counts_sites():
     assert participation_ratio(np.eye(4)[0]) == 1.0
     assert participation_ratio(np.full(4, 0.25)) == pytest.approx(4.0)

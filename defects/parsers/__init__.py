@@ -46,7 +46,7 @@ def read_folder(folder: Path | str) -> FinishedCalculation:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give the folder of a finished calculation.")
-    for name in ("result.json", "gpaw_result.json"):
+    for name in ("result.json", "gpaw_result.json", "pyscf_result.json"):
         if (folder / name).is_file():
             return _own_result(folder / name)
     if any(folder.glob("*.out")) and any(
