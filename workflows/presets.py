@@ -182,7 +182,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="standard",
-            about="supercells of about 66 atoms, all charges, all clusters, relaxed. Hours",
+            about="the most isotropic supercells of up to 66 atoms, all charges, all clusters, relaxed. Hours",
             max_atoms=66,
             clusters="all",
             pristine=_HSE06_SOC,
