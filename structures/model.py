@@ -13,6 +13,9 @@ from midgap.structures.document import Document, FloatArray, Geometry
 Kind = Literal["pristine", "vacancy", "cluster"]
 
 
+SUPERSCRIPTS = str.maketrans("0123456789+-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻")
+
+
 class Vacancy(Document):
     """An atom that is not there.
 
@@ -130,9 +133,8 @@ class Model(Document):
     @property
     def label(self) -> str:
         """For people: ``V_Br⁰ · 21 atoms``."""
-        sign = {0: "⁰", 1: "⁺", -1: "⁻", 2: "²⁺", -2: "²⁻", 3: "³⁺", -3: "³⁻", 4: "⁴⁺", -4: "⁴⁻"}.get(
-            self.charge, f"({self.charge:+d})"
-        )
+        number = str(abs(self.charge)) if abs(self.charge) > 1 else ""
+        sign = f"{number}{'+-'[self.charge < 0] if self.charge else '0'}".translate(SUPERSCRIPTS)
         if self.vacancy is not None and self.periodic:
             what = f"V_{self.vacancy.species}{sign}"
         elif self.kind == "pristine":

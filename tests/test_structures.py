@@ -75,6 +75,11 @@ def test_models_of_cs4pbbr6():
     assert at.min() < 1e-6 and host[int(at.argmin())].specie.symbol == "Br"
 
 
+def test_labels_carry_the_charge():
+    models = build_models("Cs4PbBr6", charges=(-2, 0, 1), clusters=False)
+    assert [m.label for m in models[1:]] == ["V_Br²⁻ · 21 atoms", "V_Br⁰ · 21 atoms", "V_Br⁺ · 21 atoms"]
+
+
 def test_conventional_cell_is_three_primitive_ones():
     pristine = build_models("Cs4PbBr6", conventional=True, clusters=False)[0]
     assert len(pristine.structure) == 66
