@@ -9,7 +9,8 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from midgap.structures.document import Document
 from midgap.structures.errors import InputError
 
-Functional = Literal["PBE", "HSE06"]
+Functional = Literal["PBE", "HSE06", "LDA", "PBEsol", "SCAN", "r2SCAN", "PBE0"]
+"""The first two are what midgap computes; the rest it reads from calculations of others."""
 
 
 class LevelOfTheory(Document):
@@ -26,6 +27,8 @@ class LevelOfTheory(Document):
         ``D3`` (Becke-Johnson damping) for the relaxation, or nothing.
     exact_exchange
         Fraction of exact exchange of the hybrid; None is the functional's own.
+    screening_per_ang
+        Inverse length at which HSE06 cuts off its exact exchange, Å⁻¹; None is the functional's own, 0.2.
     cutoff_eV
         Plane-wave cutoff; None is the engine's default.
     kpoints
@@ -36,18 +39,21 @@ class LevelOfTheory(Document):
     spin_orbit: bool = True
     dispersion: Literal["D3"] | None = None
     exact_exchange: PositiveFloat | None = None
+    screening_per_ang: PositiveFloat | None = None
     cutoff_eV: PositiveFloat | None = None
     kpoints: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 1, 1)
 
     @model_validator(mode="after")
     def _exchange_needs_hybrid(self) -> LevelOfTheory:
-        if self.exact_exchange is not None and self.functional != "HSE06":
-            raise ValueError(f"exact_exchange is a setting of HSE06, not of {self.functional}")
+        if self.exact_exchange is not None and self.functional not in ("HSE06", "PBE0"):
+            raise ValueError(f"exact_exchange is a setting of hybrids, not of {self.functional}")
+        if self.screening_per_ang is not None and self.functional != "HSE06":
+            raise ValueError(f"screening_per_ang is a setting of HSE06, not of {self.functional}")
         return self
 
     @property
     def name(self) -> str:
-        """``pbe``, ``pbe+soc``, ``hse06`` or ``hse06+soc``."""
+        """``pbe``, ``pbe+soc``, ``hse06``, ``hse06+soc``, and so on."""
         return self.functional.lower() + ("+soc" if self.spin_orbit else "")
 
     @classmethod
