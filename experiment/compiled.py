@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from midgap.structures.errors import InputError
+from midgap.experiment.extras import missing
 
 
 def compiled(name: str) -> ModuleType:
@@ -21,6 +21,4 @@ def compiled(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "numba":
             raise
-        raise InputError(
-            "Photon statistics needs numba, which is not installed; get it with: pip install 'midgap[photons]'."
-        ) from None
+        raise missing("numba", "Photon statistics") from None

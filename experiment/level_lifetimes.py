@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from midgap.experiment.blinking import IntensityLevels
-from midgap.experiment.lifetimes import DecayFit, Response
+from midgap.experiment.lifetimes import DecayFit
+from midgap.experiment.responses import Response
 from midgap.structures.document import Document, FloatArray, IntArray
 
 
