@@ -24,6 +24,8 @@ HEADER_BYTES = 4 << 20
 """Headers are a few kB; what claims to be larger is not read."""
 LATEST = 1 << 62
 """No time can be larger: 146 years in ps."""
+SYNC_CHANNEL = np.int8(64)
+"""The number that phconvert too gives a T2 record of the sync input."""
 DISORDER = 1000
 """Records of different detectors may be written this much out of order; more is damage."""
 
@@ -96,7 +98,7 @@ class PtuFile:
                 read += left
                 # A photon at time zero, put after the last record, tells how far the overflows have come.
                 decoded = self._ptu.decode_records(np.append(records, np.uint32(0)))
-                piece, end = self._photons(decoded, carry)
+                piece, end = self._photons(records, decoded, carry)
                 carry += end
                 if not 0 <= carry < LATEST:
                     raise InputError(f"{self.path}: its overflows add up beyond all bounds; the records are damaged.")
@@ -111,7 +113,7 @@ class PtuFile:
         self.source_sha256 = digest.hexdigest()
         self.warnings = tuple(self._complaints(read, disorder))
 
-    def _photons(self, decoded: NDArray[Any], carry: int) -> tuple[list[Any], int]:
+    def _photons(self, records: NDArray[np.uint32], decoded: NDArray[Any], carry: int) -> tuple[list[Any], int]:
         end = int(decoded["time"][-1])
         if end >= LATEST - carry:
             raise InputError(f"{self.path}: its overflows add up beyond all bounds; the records are damaged.")
@@ -123,7 +125,10 @@ class PtuFile:
             dtime = np.empty(n, np.int32)
             n = kernels.pick_t3(decoded["time"], decoded["channel"], decoded["dtime"], carry, time, channel, dtime)
             return [time[:n], channel[:n], dtime[:n]], end
-        n = kernels.pick_t2(decoded["time"], decoded["channel"], carry, time, channel)
+        # ptufile gives the sync input, which can be a detector in T2 mode, the number of the first input.
+        is_sync = (records >> 25 == 64) & (self._ptu.tags["TTResultFormat_TTTRRecType"] != 0x00010203)
+        channels = np.where(is_sync, SYNC_CHANNEL, decoded["channel"])
+        n = kernels.pick_t2(decoded["time"], channels, carry, time, channel)
         return [time[:n], channel[:n], None], end
 
     def _order(self, piece: list[Any], last: int) -> int:
