@@ -199,10 +199,10 @@ def test_a_static_run_takes_over_the_wavefunction_of_a_relaxation(tmp_path):
     finished, folder = tmp_path / "relax", tmp_path / "static"
     finished.mkdir()
     folder.mkdir()
-    CP2K.adopt(finished, folder)
+    CP2K.adopt(calculation(diamond()), finished, folder)
     assert not list(folder.iterdir())
     (finished / "midgap-RESTART.wfn").write_bytes(b"wavefunction")
-    CP2K.adopt(finished, folder)
+    CP2K.adopt(calculation(diamond()), finished, folder)
     assert [path.name for path in folder.iterdir()] == ["midgap-RESTART.wfn"]
 
 

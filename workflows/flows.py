@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobflow import Flow, Job, Maker, Response, job
+from jobflow import CURRENT_JOB, Flow, Job, Maker, Response, job
 
 from midgap.structures.errors import InputError
 from midgap.structures.model import Model
@@ -41,8 +41,11 @@ def compute(
     options: Plain | None = None,
     start: Plain | None = None,
     after: str | None = None,
-) -> Plain:
+) -> Plain | Response:
     """Run one calculation in the current directory.
+
+    If the queue's time is up before it is done, it is asked for once more in its own place, to go on from
+    where this one came: in another directory and, through jobflow-remote, in another allocation.
 
     Parameters
     ----------
@@ -57,14 +60,14 @@ def compute(
     start
         A model of the same atoms whose positions to start from.
     after
-        Folder of the run whose geometry this is, where the engine may find wavefunctions.
+        Folder of the run before this one, where the engine may find wavefunctions.
 
     Returns
     -------
     dict
         A `CalculationResult`, and the ``folder`` it was computed in.
     """
-    from midgap.workflows.execution import run
+    from midgap.workflows.execution import OutOfTime, run
 
     atoms = Model.from_dict(model)
     if start is not None:
@@ -77,7 +80,12 @@ def compute(
     )
     threads = os.environ.get("OMP_NUM_THREADS", "1")
     folder = Path.cwd()
-    result = run(calculation, engine, folder, int(threads) if threads.isdigit() else 1, after)
+    try:
+        result = run(calculation, engine, folder, int(threads) if threads.isdigit() else 1, after)
+    except OutOfTime:
+        again = compute(model, theory, task, engine, options, start, str(folder))
+        again.name = CURRENT_JOB.job.name if CURRENT_JOB.job is not None else again.name
+        return Response(replace=again)
     return result.to_dict() | {"folder": str(folder)}
 
 
@@ -213,6 +221,8 @@ class LevelFlowMaker(Maker):
         provenance says that its coordinates are relaxed is taken as it is. Clusters stay as they were cut.
     relax_theory
         What to relax with instead.
+    refine_theory
+        What to relax with once more, from where that ended: a hybrid, for example.
     from_neighbour
         Start the relaxation of a charged vacancy from the relaxed neutral one.
     options
@@ -234,6 +244,7 @@ class LevelFlowMaker(Maker):
     by_kind: dict[str, LevelOfTheory] = field(default_factory=dict)
     relax: bool = True
     relax_theory: LevelOfTheory | None = None
+    refine_theory: LevelOfTheory | None = None
     from_neighbour: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -241,6 +252,7 @@ class LevelFlowMaker(Maker):
         self.theory = _theory(self.theory)
         self.by_kind = {kind: _theory(theory) for kind, theory in self.by_kind.items()}
         self.relax_theory = None if self.relax_theory is None else _theory(self.relax_theory)
+        self.refine_theory = None if self.refine_theory is None else _theory(self.refine_theory)
 
     def make(self, models: Sequence[Model]) -> Flow:
         """Make the flow; its output is a `midgap.defects.report.Levels`.
@@ -254,8 +266,9 @@ class LevelFlowMaker(Maker):
             raise InputError("There is no model to compute.")
         if len({model.name for model in models}) < len(models):
             raise InputError("Two models have the same name; names are told apart by nothing else.")
-        relaxed = self._relaxations(models)
-        statics = {model.name: self._job(model, "static", relaxed.get(model.name)) for model in models}
+        relaxations = self._relaxations(models)
+        calculated = {model.name: self._static(model, relaxations.get(model.name, [])) for model in models}
+        statics = {name: steps[-1] for name, steps in calculated.items()}
         found = []
         for order, model in enumerate(models):
             reference = reference_of(model, models)
@@ -268,9 +281,8 @@ class LevelFlowMaker(Maker):
             found.append(levels)
         everything = collect([levels.output for levels in found])
         everything.metadata.update(task="collect", cost_s=1.0)
-        return Flow(
-            [*relaxed.values(), *statics.values(), *found, everything], output=everything.output, name=self.name
-        )
+        computed = [job for jobs in (*relaxations.values(), *calculated.values()) for job in jobs]
+        return Flow([*computed, *found, everything], output=everything.output, name=self.name)
 
     def theory_for(self, model: Model, task: Task = "static") -> LevelOfTheory:
         """The theory a model is computed at."""
@@ -283,10 +295,30 @@ class LevelFlowMaker(Maker):
 
     def engine_for(self, model: Model) -> str:
         """The engine a model is computed by."""
-        return self.engine if model.periodic or engine_named(self.engine).clusters else self.cluster_engine
+        return self.engine if model.periodic or engine_named(self.engine).computes(model) else self.cluster_engine
 
-    def _relaxations(self, models: Sequence[Model]) -> dict[str, Job]:
-        relaxed: dict[str, Job] = {}
+    def calculation(self, model: Model, task: Task = "static", theory: LevelOfTheory | None = None) -> Calculation:
+        """What is asked of the engine of a model; settings of the main engine mean nothing to the other."""
+        options = dict(self.options)
+        if self.engine_for(model) != self.engine:
+            options.pop("engine_settings", None)
+        return Calculation.from_dict(
+            {"model": model, "theory": theory or self.theory_for(model, task), "task": task, **options},
+            source=model.name,
+        )
+
+    def relaxation(self, model: Model, start: Job | None = None) -> list[Job]:
+        """The jobs that relax a model one after the other; the last has its geometry."""
+        jobs = [self._job(self.calculation(model, "relax"), start=start)]
+        if self.refine_theory is not None:
+            mesh = self.theory_for(model, "relax")
+            finer = self.refine_theory.model_copy(update={"kpoints": mesh.kpoints, "cutoff_eV": mesh.cutoff_eV})
+            jobs.append(self._job(self.calculation(model, "relax", finer), jobs[0], jobs[0]))
+            jobs[1].name = f"{model.name} relax {finer.name}"
+        return jobs
+
+    def _relaxations(self, models: Sequence[Model]) -> dict[str, list[Job]]:
+        relaxed: dict[str, list[Job]] = {}
         if not self.relax:
             return relaxed
         neutral: dict[str, Job] = {}
@@ -295,25 +327,39 @@ class LevelFlowMaker(Maker):
                 continue
             site = model.vacancy.site if model.vacancy is not None else ""
             start = neutral.get(site) if self.from_neighbour and site else None
-            relaxed[model.name] = self._job(model, "relax", start=start)
+            relaxed[model.name] = self.relaxation(model, start)
             if model.charge == 0:
-                neutral[site] = relaxed[model.name]
+                neutral[site] = relaxed[model.name][-1]
         return relaxed
 
-    def _job(self, model: Model, task: Task, relaxation: Job | None = None, start: Job | None = None) -> Job:
-        engine, theory = self.engine_for(model), self.theory_for(model, task)
-        calculation = Calculation.from_dict(
-            {"model": model, "theory": theory, "task": task, **self.options}, source=model.name
-        )
-        engine_named(engine).check(calculation)
+    def _static(self, model: Model, relaxation: Sequence[Job]) -> list[Job]:
+        """The steps to the levels of a model, each from the one before."""
+        asked = self.calculation(model)
+        geometry = relaxation[-1] if relaxation else None
+        jobs: list[Job] = []
+        for step in engine_named(self.engine_for(model)).steps(asked):
+            jobs.append(self._job(step, geometry, jobs[-1] if jobs else geometry))
+        return jobs
+
+    def _job(
+        self, calculation: Calculation, geometry: Job | None = None, after: Job | None = None, start: Job | None = None
+    ) -> Job:
+        """A calculation as a job: of the atoms that ``geometry`` relaxed, beginning from what ``after`` left."""
+        model, theory, task = calculation.model, calculation.theory, calculation.task
+        engine = self.engine_for(model)
+        code = engine_named(engine)
+        code.check(calculation)
+        options = {name: value for name, value in self.options.items() if name != "engine_settings"}
+        if calculation.engine_settings:
+            options["engine_settings"] = dict(calculation.engine_settings)
         made: Job = compute(
-            model.to_dict() if relaxation is None else relaxation.output["model"],
+            model.to_dict() if geometry is None else geometry.output["model"],
             theory.to_dict(),
             task,
             engine,
-            dict(self.options),
+            options,
             None if start is None else start.output["model"],
-            None if relaxation is None else relaxation.output["folder"],
+            None if after is None else after.output["folder"],
         )
         made.name = f"{model.name} {'relax' if task == 'relax' else theory.name}"
         made.metadata.update(
@@ -324,6 +370,7 @@ class LevelFlowMaker(Maker):
             engine=engine,
             cost_s=round(expected_s(model, theory, task, engine)),
             max_threads=THREADED.get(engine, 1),
+            min_cores=code.cores(),
         )
         return made
 
@@ -358,11 +405,11 @@ class HostFlowMaker(Maker):
             raise InputError(f"{host.name} is not a pristine crystal: no models can be cut from it.")
         # What will be cut from the relaxed host can be cut from this one: refuse now what cannot be done.
         self.levels.make(models_in(host, **self.build))
-        relaxation = self.levels._job(host, "relax")
-        rest = levels_in(relaxation.output["model"], self.levels, dict(self.build))
+        relaxation = self.levels.relaxation(host)
+        rest = levels_in(relaxation[-1].output["model"], self.levels, dict(self.build))
         rest.name = "cut the models"
         rest.metadata.update(task="build", cost_s=2.0)
-        return Flow([relaxation, rest], output=rest.output, name=self.name)
+        return Flow([*relaxation, rest], output=rest.output, name=self.name)
 
 
 def levels_so_far(folder: Path | str) -> Levels:

@@ -130,7 +130,8 @@ def run_flow(
         One folder a flow; made if it is not there.
     cores
         How many jobs of one thread run side by side; all cores of the machine if left out. A job whose
-        metadata say ``max_threads`` may get more than one while cores are idle.
+        metadata say ``max_threads`` may get more than one while cores are idle; one that says ``min_cores``
+        waits until so many are.
     request
         What was asked for, as plain JSON. If given, the folder is known by it and not by the flow's content.
     watch, tick_s
@@ -277,7 +278,8 @@ class _Runner:
         entry = self.schedule.entries[key]
         free = self.cores - sum(self.threads.values())
         light = entry.cost_s < LIGHT_S
-        if free < 1 and not light:
+        needed = min(self.cores, int(entry.job.metadata.get("min_cores", 1)))
+        if free < needed and not light:
             return
         rivals = sum(not self.schedule.entries[other].cost_s < LIGHT_S for other in self.schedule.ready())
         threads = max(1, min(int(entry.job.metadata.get("max_threads", 1)), free // max(1, rivals)))
@@ -286,7 +288,7 @@ class _Runner:
         entry.state = "running"
         self.started[key] = time.monotonic()
         if not light:
-            self.threads[key] = threads
+            self.threads[key] = max(threads, needed)
 
     def _write_order(self, entry: Entry) -> None:
         folder = self.job_folder(entry)

@@ -10,7 +10,7 @@ from midgap.structures.errors import InputError
 if TYPE_CHECKING:
     from midgap.workflows.engines.base import Engine
 
-ENGINE_NAMES = ("gpaw", "cp2k", "pyscf")
+ENGINE_NAMES = ("gpaw", "cp2k", "pyscf", "vasp")
 
 
 def engine_named(name: str) -> Engine:

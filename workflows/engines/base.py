@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from midgap.structures.errors import InputError
 from midgap.workflows.calculation import Calculation, CalculationResult
+
+if TYPE_CHECKING:
+    from custodian.custodian import ErrorHandler
+
+    from midgap.structures.model import Model
 
 
 class Engine(ABC):
@@ -21,6 +26,12 @@ class Engine(ABC):
     theories: ClassVar[tuple[str, ...]]
     periodic: ClassVar[bool]
     clusters: ClassVar[bool]
+    embeds: ClassVar[bool] = False
+    """Whether it computes clusters in point charges."""
+    inputs_for_people: ClassVar[bool] = False
+    """Whether its input files are what its users know and may want to see before anything runs."""
+    timed: ClassVar[bool] = True
+    """Whether `midgap.workflows.costs` rests on measurements of it."""
 
     @abstractmethod
     def missing(self) -> str | None:
@@ -54,9 +65,39 @@ class Engine(ABC):
         """A gentler calculation to go on with after the ``failures``-th failure, or None if there is none."""
         return None
 
-    def adopt(self, finished: Path, folder: Path) -> None:
+    def adopt(self, calculation: Calculation, finished: Path, folder: Path) -> None:
         """Take over what spares work from a finished run of the same atoms, before the first input is written."""
         return None
+
+    def steps(self, calculation: Calculation) -> tuple[Calculation, ...]:
+        """The runs, each from the one before, that end with this calculation; as a rule it alone."""
+        return (calculation,)
+
+    def cores(self) -> int:
+        """How many cores one run occupies, threads aside."""
+        return 1
+
+    def handlers(self, calculation: Calculation, folder: Path) -> list[ErrorHandler]:
+        """Custodian's handlers of this code's own errors, to be asked before `remedy` is."""
+        return []
+
+    def wind_down(self, calculation: Calculation, folder: Path, left_s: float) -> bool:
+        """Ask the running code to stop where it can go on later, if ``left_s`` is too short for its next step.
+
+        Returns whether it has been asked. Called again and again while it runs; a code that is never
+        asked is ended shortly before the time is up, and goes on from its restart file.
+        """
+        return False
+
+    def advanced(self, calculation: Calculation, folder: Path) -> bool:
+        """Whether a run that was stopped left something that the next one goes on from."""
+        return True
+
+    def computes(self, model: Model) -> bool:
+        """Whether a model of this kind is for this engine."""
+        if model.periodic:
+            return self.periodic
+        return self.clusters and (model.embedding is None or self.embeds)
 
     def check(self, calculation: Calculation) -> None:
         """Refuse what the engine cannot do.

@@ -101,7 +101,7 @@ class Cp2k(Engine):
         if data is not None:
             input_text(calculation, data)
 
-    def adopt(self, finished: Path, folder: Path) -> None:
+    def adopt(self, calculation: Calculation, finished: Path, folder: Path) -> None:
         """Start from the wavefunction that a relaxation ended with."""
         for name in WAVEFUNCTIONS:
             if (finished / name).is_file() and not (folder / name).exists():

@@ -16,6 +16,7 @@ from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 from midgap.workflows.calculation import Calculation
 from midgap.workflows.engines.cp2k_data import AtomicKind, DataFolder
+from midgap.workflows.engines.moments import initial_moments
 
 PROJECT = "midgap"
 HSE_OMEGA = 0.11
@@ -378,23 +379,6 @@ def box(positions_ang: np.ndarray, settings: Cp2kSettings) -> tuple[np.ndarray, 
     low, high = positions_ang.min(axis=0), positions_ang.max(axis=0)
     edges = 2 * (high - low + 2 * settings.density_tail_ang)
     return np.diag(edges), (edges - low - high) / 2
-
-
-def initial_moments(model: Model) -> dict[int, float]:
-    """Where the unpaired electrons start: on the atoms nearest to the vacancy, in μB, by atom.
-
-    Without a vacancy there is no telling, and CP2K spreads them over the atoms.
-    """
-    if not model.unpaired_electrons or model.vacancy is None:
-        return {}
-    if isinstance(model.structure, IStructure):
-        lattice = model.structure.lattice
-        where = lattice.get_fractional_coords(model.vacancy.position_ang)
-        distances = lattice.get_all_distances(where, model.structure.frac_coords)[0]
-    else:
-        distances = np.linalg.norm(model.positions_ang - model.vacancy.position_ang, axis=1)
-    nearest = np.flatnonzero(distances < 1.1 * distances.min())
-    return {int(atom): model.unpaired_electrons / len(nearest) for atom in nearest}
 
 
 def _motion(calculation: Calculation, settings: Cp2kSettings, hessian: str | None) -> Section:

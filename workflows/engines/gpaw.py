@@ -55,7 +55,7 @@ class Gpaw(Engine):
         if calculation.theory.dispersion is not None:
             raise InputError("GPAW is used without dispersion here; for PBE+D3 use --engine cp2k or vasp.")
 
-    def adopt(self, finished: Path, folder: Path) -> None:
+    def adopt(self, calculation: Calculation, finished: Path, folder: Path) -> None:
         """Start from the density and wavefunctions that a relaxation ended with."""
         earlier, start = finished / WAVEFUNCTIONS, folder / START
         if earlier.is_file() and not start.exists():

@@ -33,6 +33,7 @@ class Pyscf(Engine):
     theories = ("pbe", "pbe+soc", "hse06", "hse06+soc")
     periodic = False
     clusters = True
+    embeds = True
 
     def missing(self) -> str | None:
         try:
