@@ -1,0 +1,254 @@
+"""Pairs of photons on two detectors, by the number of laser pulses between them, or by the time.
+
+Two detectors see the same light at different delays: cables, electronics. Within a period the difference
+is found from their decays; how many whole periods it is shows only in the pairs themselves
+(`antibunching.find_zero_lag`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveFloat, PositiveInt
+
+from midgap.experiment.compiled import compiled
+from midgap.experiment.photons import Ints, PhotonStream
+from midgap.structures.document import Document, FloatArray, IntArray
+from midgap.structures.errors import InputError
+
+LONGEST_CABLE_S = 1e-6
+"""Delays between detectors are looked for up to here: 200 m of cable."""
+BEFORE_LIGHT_NS = 1.0
+"""A pulse's photons are counted from this long before the steepest rise of the decay, for the jitter."""
+N_GATES = 24
+FIRST_GATE_NS = 0.2
+
+
+class Alignment(Document):
+    """Where in the period each of two detectors sees the light of a pulse begin.
+
+    Attributes
+    ----------
+    detectors
+        Their channels.
+    start_bins
+        Delay at which a pulse's photons begin to be counted; earlier ones are the previous pulse's.
+    rise_bins
+        The steepest rise is this much later than ``start_bins``.
+    period_bins, bin_ns
+        The laser's period in bins, and their width.
+    """
+
+    detectors: tuple[int, int]
+    start_bins: tuple[int, int]
+    rise_bins: int
+    period_bins: PositiveInt
+    bin_ns: PositiveFloat
+
+    @classmethod
+    def of(cls, stream: PhotonStream, detectors: tuple[int, int]) -> Self:
+        """Find it from the decays of the two detectors.
+
+        Raises
+        ------
+        InputError
+            A detector has no photons, or the stream is T2.
+        """
+        decays = [stream.decay(channel) for channel in detectors]
+        for channel, decay in zip(detectors, decays, strict=True):
+            if not decay.sum():
+                raise InputError(f"Channel {channel} has no photons within the laser's period.")
+        n = stream.period_bins
+        bin_ns = 1e9 * stream.time_unit_s / n
+        shift = circular_delay(decays[0], decays[1])
+        rise = steepest_rise(decays[0] + np.roll(decays[1], -shift))
+        before = max(1, min(round(BEFORE_LIGHT_NS / bin_ns), n // 10))
+        start = (rise - before) % n
+        return cls(
+            detectors=detectors,
+            start_bins=(start, (start + shift) % n),
+            rise_bins=before,
+            period_bins=n,
+            bin_ns=bin_ns,
+        )
+
+    def aligned(self, stream: PhotonStream, which: int) -> tuple[Ints, NDArray[np.int32]]:
+        """Pulse and delay (in bins, from the start) of the photons of the first or second detector."""
+        assert stream.dtime is not None
+        pulse, delay = np.empty(len(stream), np.int64), np.empty(len(stream), np.int32)
+        kernels = compiled("photon_kernels")
+        start, channel = self.start_bins[which], self.detectors[which]
+        n = kernels.align(
+            stream.time, stream.channel, stream.dtime, channel, start, self.period_bins, pulse, delay
+        )
+        pulse, delay = pulse[:n], delay[:n]
+        if n and kernels.backward_steps(pulse, pulse[0])[0]:
+            order = np.argsort(pulse, kind="stable")
+            pulse, delay = pulse[order], delay[order]
+        return pulse, delay
+
+
+def circular_delay(first: NDArray[np.integer], second: NDArray[np.integer]) -> int:
+    """By how many bins the second of two periodic decays is later: the maximum of their correlation."""
+    spectra = [np.fft.rfft(decay - decay.mean()) for decay in (first, second)]
+    return int(np.argmax(np.fft.irfft(spectra[0].conj() * spectra[1], len(first))))
+
+
+def steepest_rise(decay: NDArray[np.integer]) -> int:
+    """Bin at which a periodic decay rises: the largest step between the means of two neighbouring windows.
+
+    The windows are a quarter of the decay's own width, so that few photons and slow decays do as well.
+    """
+    n = len(decay)
+    signal = np.maximum(decay - np.quantile(decay, 0.25), 0).astype(float)
+    if not signal.any():
+        return int(np.argmax(decay))
+    width = int(np.clip(0.25 * signal.sum() ** 2 / (signal**2).sum(), 1, n // 8 or 1))
+    total = np.concatenate([[0.0], np.cumsum(np.tile(decay.astype(float), 3))])
+    at = np.arange(n, 2 * n)
+    step = total[at + width] - 2 * total[at] + total[at - width]
+    return int(np.argmax(step))
+
+
+class PulsePairs(Document):
+    """Pairs by pulse lag and gate.
+
+    Attributes
+    ----------
+    lags
+        Shape (n_lags,): pulse of the second detector's photon minus that of the first's.
+    gates_ns
+        Shape (n_gates,): times after the light's arrival, the first 0.
+    counts
+        Shape (n_lags, n_gates): pairs whose shorter delay lies between this gate and the next.
+    singles
+        Shape (2, n_gates): photons of each detector, in the same way.
+    n_pulses
+        Pulses of the measurement.
+    """
+
+    alignment: Alignment
+    lags: IntArray
+    gates_ns: FloatArray
+    counts: IntArray
+    singles: IntArray
+    n_pulses: int
+
+    @property
+    def period_ns(self) -> float:
+        return self.alignment.period_bins * self.alignment.bin_ns
+
+
+class PulseCorrelator:
+    """Counts pairs of a stream that comes in pieces; memory does not grow with them.
+
+    Parameters
+    ----------
+    n_side
+        Side peaks on each side of the centre, wherever within `LONGEST_CABLE_S` that will be.
+    """
+
+    def __init__(self, alignment: Alignment, n_side: int = 20) -> None:
+        period_ns = alignment.period_bins * alignment.bin_ns
+        self.alignment = alignment
+        self.max_lag = math.ceil(1e9 * LONGEST_CABLE_S / period_ns) + 1 + n_side
+        self.gates_ns = np.concatenate([[0.0], np.geomspace(FIRST_GATE_NS, 0.5 * period_ns, N_GATES - 1)])
+        after_ns = (np.arange(alignment.period_bins) - alignment.rise_bins) * alignment.bin_ns
+        self._gate_of = np.maximum(np.searchsorted(self.gates_ns, after_ns, side="right") - 1, 0)
+        self.counts = np.zeros((2 * self.max_lag + 1, N_GATES), np.int64)
+        self.singles = np.zeros((2, N_GATES), np.int64)
+        self.n_pulses = 0
+        self._kept = [(np.empty(0, np.int64), np.empty(0, np.int32))] * 2
+
+    def add(self, stream: PhotonStream) -> None:
+        """Count the pairs with a photon of this piece, which follows the pieces before."""
+        if not len(stream):
+            return
+        both, first_new = [], []
+        for which in (0, 1):
+            pulse, delay = self.alignment.aligned(stream, which)
+            self.singles[which] += np.bincount(self._gate_of[delay], minlength=N_GATES)
+            old_pulse, old_delay = self._kept[which]
+            first_new.append(len(old_pulse))
+            both.append((np.concatenate([old_pulse, pulse]), np.concatenate([old_delay, delay])))
+        compiled("photon_kernels").pulse_lags(*both[0], *both[1], *first_new, self._gate_of, self.counts)
+        reach = int(stream.time[-1]) - self.max_lag - 2
+        self._kept = [(pulse[(late := pulse >= reach)], delay[late]) for pulse, delay in both]
+        self.n_pulses = max(self.n_pulses, stream.duration, int(stream.time[-1]) + 1)
+
+    def pairs(self) -> PulsePairs:
+        """What has been counted so far."""
+        return PulsePairs(
+            alignment=self.alignment,
+            lags=np.arange(-self.max_lag, self.max_lag + 1),
+            gates_ns=self.gates_ns,
+            counts=self.counts,
+            singles=self.singles,
+            n_pulses=self.n_pulses,
+        )
+
+
+def pulse_pairs(
+    pieces: PhotonStream | Iterable[PhotonStream], alignment: Alignment, n_side: int = 20
+) -> PulsePairs:
+    """Pairs of a whole stream, or of its pieces in order."""
+    correlator = PulseCorrelator(alignment, n_side)
+    for piece in [pieces] if isinstance(pieces, PhotonStream) else pieces:
+        correlator.add(piece)
+    return correlator.pairs()
+
+
+class TimePairs(Document):
+    """Pairs by the time between them, of continuous excitation.
+
+    Attributes
+    ----------
+    lag_ns
+        Shape (n_bins,): middles of the bins of time of the second detector minus that of the first.
+    counts
+        Shape (n_bins,).
+    singles
+        Photons of each detector.
+    """
+
+    detectors: tuple[int, int]
+    lag_ns: FloatArray
+    bin_ns: PositiveFloat
+    counts: IntArray
+    singles: tuple[int, int]
+    duration_s: float
+
+
+def time_pairs(
+    stream: PhotonStream, detectors: tuple[int, int], bin_ns: float = 0.5, reach_ns: float = 200.0
+) -> TimePairs:
+    """Pairs of a T2 stream within ``reach_ns``.
+
+    Raises
+    ------
+    InputError
+        The stream is T3, or the bin is finer than its time unit or wider than the reach.
+    """
+    if stream.mode != "T2":
+        raise InputError("Pairs by time are of continuous excitation (T2); a T3 stream has pairs by pulse.")
+    unit_ns = 1e9 * stream.time_unit_s
+    width = round(bin_ns / unit_ns)
+    if not 1 <= width <= reach_ns / unit_ns:
+        raise InputError(f"Bins of {bin_ns} ns do not lie between the time unit, {unit_ns:.3g} ns, and {reach_ns} ns.")
+    width += width % 2 == 0  # odd, so that the middle bin is even about zero
+    half = math.ceil(reach_ns / (width * unit_ns))
+    times = [stream.time[stream.channel == channel] for channel in detectors]
+    counts = np.zeros(2 * half + 1, np.int64)
+    compiled("photon_kernels").time_lags(times[0], times[1], 0, 0, width, counts)
+    return TimePairs(
+        detectors=detectors,
+        lag_ns=np.arange(-half, half + 1) * width * unit_ns,
+        bin_ns=width * unit_ns,
+        counts=counts,
+        singles=(len(times[0]), len(times[1])),
+        duration_s=stream.duration_s,
+    )
