@@ -30,6 +30,8 @@ FIXED_OCCUPATIONS = -2
 WHOLE_CHARGE = 1e-3
 SAME_ENERGY_EV = 1e-3
 SPREAD = 0.05
+PACKED = (".bz2", ".xz", ".zst", ".Z", ".zip", ".lzma")
+"""Packed otherwise than by gzip: not read."""
 
 
 def find_vasp(folder: Path) -> Path | None:
@@ -39,7 +41,7 @@ def find_vasp(folder: Path) -> Path | None:
     """
     for patterns in (("vasprun.xml", "vasprun.xml.gz"), ("vasprun*.xml*",), ("vaspout.h5",), ("vaspout*.h5",)):
         found = [path for pattern in patterns for path in folder.glob(pattern) if path.is_file()]
-        found = [path for path in found if path.suffix in (".gz", ".h5") or path.name.startswith("vasprun")]
+        found = [path for path in found if path.suffix not in PACKED]
         if found:
             return max(found, key=lambda path: (path.stat().st_mtime, path.name))
     return None
