@@ -47,6 +47,15 @@ class Background(Document):
     cps: tuple[Quantity, Quantity]
     source: str
 
+    def ends(self) -> tuple[tuple[float, float, float], ...]:
+        """Value, lower and upper end for each detector; a rate without an interval counts as exact."""
+        both = []
+        for rate in self.cps:
+            value = rate.value if rate.value is not None else rate.hi if rate.hi is not None else rate.lo
+            assert value is not None  # a quantity has one of the three
+            both.append((value, value if rate.lo is None else rate.lo, value if rate.hi is None else rate.hi))
+        return tuple(both)
+
 
 class Gate(Document):
     """g2(0) from pairs whose both photons come later than ``gate_ns`` after the pulse's light.
@@ -263,7 +272,7 @@ class _Tally(NamedTuple):
             # A detector is open from its gate to where the next pulse's photons begin; without a gate, always.
             rest_ns = pairs.period_ns - pairs.alignment.rise_bins * pairs.alignment.bin_ns - pairs.gates_ns
             open_part = np.where(pairs.gates_ns == 0, 1.0, rest_ns / pairs.period_ns)
-            ends = np.array([[q.value, q.lo, q.hi] for q in map(_complete, background.cps)])
+            ends = np.array(background.ends())
             known = ends[:, :, None] * seconds * open_part
         return cls(behind[0], behind[1], len(sides), singles, pairs.n_pulses, known)
 
@@ -370,14 +379,6 @@ def _groups(expected: NDArray[np.float64], least: float) -> NDArray[np.int64]:
     if held > 0 or groups[-1] == group:  # what is left over joins the last full group
         groups[groups == group] = max(group - 1, 0)
     return groups
-
-
-def _complete(quantity: Quantity) -> Quantity:
-    """A quantity with both ends; one without an interval counts as exact."""
-    value = quantity.value if quantity.value is not None else quantity.hi if quantity.hi is not None else quantity.lo
-    assert value is not None
-    low = value if quantity.lo is None else quantity.lo
-    return Quantity(value=value, lo=low, hi=value if quantity.hi is None else quantity.hi)
 
 
 def _quantity(value: float, ends: Interval) -> Quantity:
