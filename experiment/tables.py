@@ -1,0 +1,213 @@
+"""Result tables of others and of our own as records: JSON, CSV, Parquet, exports of Full SMS.
+
+One row is one particle, its columns the fields of a `ParticleRecord`: ``x``, ``x_lo``, ``x_hi``, the unit in
+the name. A column that is none of these is refused, so that no number enters with an unknown unit.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from midgap.experiment.extras import missing
+from midgap.experiment.records import IntensityLevel, ParticleRecord, Records
+from midgap.structures.document import write_atomic
+from midgap.structures.errors import InputError
+
+LEVEL_COLUMNS = {"start_time_s", "end_time_s", "dwell_time_s", "num_photons", "intensity_cps"}
+"""What tells an export of levels by Full SMS from a table of particles."""
+FIT_COLUMNS = {"particle_id", "level_or_group_id", "num_exponentials", "tau_1_ns"}
+"""And one of its fits."""
+
+_NESTED = ("levels", "notes")
+_LISTS = ("tau_i_ns", "frac_i")
+
+
+def read_records(path: Path | str) -> Records:
+    """Read measured records from a table or our JSON, told by the file's ending.
+
+    Exports of Full SMS become one record with its ``levels`` (an export of levels) or one a particle
+    (an export of fits).
+
+    Raises
+    ------
+    InputError
+        The file is missing, of another kind, or has a column that is no known field with its unit.
+    """
+    path = Path(path)
+    if path.suffix.lower() in (".json", ".gz"):
+        return Records.read(path)
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file.")
+    if path.suffix.lower() == ".parquet":
+        rows = _parquet_rows(path)
+    elif path.suffix.lower() in (".csv", ".tsv", ".txt"):
+        rows = _csv_rows(path)
+    else:
+        raise InputError(f"{path}: records are read from .json, .csv, .tsv and .parquet files, not {path.suffix!r}.")
+    if not rows:
+        raise InputError(f"{path} has no rows.")
+    columns = set(rows[0])
+    if columns >= LEVEL_COLUMNS:
+        return Records(records=(_particle_of_levels(rows, path),))
+    if columns >= FIT_COLUMNS:
+        return Records(records=tuple(_particles_of_fits(rows, path)))
+    return Records(records=tuple(_record(row, f"{path}, row {i + 1}") for i, row in enumerate(rows)))
+
+
+def write_table(records: Iterable[ParticleRecord], path: Path | str) -> Path:
+    """Write records as a flat table, one row a particle, CSV or Parquet by the file's ending.
+
+    The levels of each trace are left out: a table has no place for them, the JSON has.
+    """
+    path = Path(path)
+    rows = [_flat(record) for record in records]
+    if path.suffix.lower() == ".parquet":
+        pyarrow, parquet = _pyarrow()
+        sink = pyarrow.BufferOutputStream()
+        parquet.write_table(pyarrow.Table.from_pylist(rows), sink)
+        return write_atomic(path, sink.getvalue().to_pybytes())
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"{path}: tables are written as .csv or .parquet.")
+    columns = list(rows[0]) if rows else []
+    lines: list[str] = []
+
+    class _Lines:
+        def write(self, line: str) -> None:
+            lines.append(line)
+
+    writer = csv.DictWriter(_Lines(), columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: json.dumps(x) if isinstance(x, list) else x for name, x in row.items()})
+    return write_atomic(path, "".join(lines))
+
+
+def _flat(record: ParticleRecord) -> dict[str, Any]:
+    return {name: x for name, x in record.to_dict().items() if name not in (*_NESTED, "schema", "schema_version")}
+
+
+def _csv_rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text in UTF-8.") from None
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
+        raise InputError(f"{path} is empty.")
+    delimiter = max("\t;,", key=lines[0].count)
+    rows = []
+    reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                raise InputError(f"{path}: row {len(rows) + 1} has not as many cells as the header.")
+            rows.append({name.strip(): _cell(text) for name, text in row.items()})
+    except csv.Error as error:
+        raise InputError(f"{path}: row {len(rows) + 1}: {error}.") from None
+    return rows
+
+
+def _cell(text: str) -> Any:
+    """A cell as what it says: nothing, a truth value, a number, a list of numbers, or words."""
+    text = text.strip()
+    if text in ("", "nan", "NaN", "null", "None"):
+        return None
+    if text in ("True", "False", "true", "false"):
+        return text.lower() == "true"
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            pass
+    if text.startswith("["):
+        try:
+            return json.loads(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _parquet_rows(path: Path) -> list[dict[str, Any]]:
+    pyarrow, parquet = _pyarrow()
+    try:
+        return parquet.read_table(path).to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InputError(f"{path} is not a readable Parquet file ({str(error).splitlines()[0][:120]}).") from None
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError:
+        raise missing("pyarrow", "Reading and writing Parquet") from None
+    return pyarrow, pyarrow.parquet
+
+
+def _record(row: Mapping[str, Any], where: str) -> ParticleRecord:
+    fields = {name: x for name, x in row.items() if x is not None and name not in ("schema", "schema_version")}
+    for name in ("sample_id", "particle_id"):
+        if name in fields:
+            fields[name] = str(fields[name])
+    return ParticleRecord.from_dict(fields, source=where)
+
+
+def _particle_of_levels(rows: list[dict[str, Any]], path: Path) -> ParticleRecord:
+    known = set(IntensityLevel.model_fields)
+    try:
+        levels = [IntensityLevel(**{k: v for k, v in row.items() if k in known and v is not None}) for row in rows]
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    left_out = sorted(set(rows[0]) - known - {"level_index", "level"})
+    note = f"exported by Full SMS, {path.name}"
+    if left_out:
+        note += f"; not taken over: {', '.join(left_out)}"
+    return ParticleRecord(
+        software="Full SMS", source_file=path.name, particle_id=path.stem, levels=tuple(levels), notes={"levels": note}
+    )
+
+
+def _particles_of_fits(rows: list[dict[str, Any]], path: Path) -> Iterable[ParticleRecord]:
+    """The fits of whole traces as decays; those of single levels or groups as levels."""
+    by_particle: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_particle.setdefault(str(row["particle_id"]), []).append(row)
+    for particle, fits in by_particle.items():
+        levels, whole = [], None
+        for fit in fits:
+            group = fit["level_or_group_id"]
+            if isinstance(group, int) and group >= 0:
+                names = ("tau_1_ns", "amp_1", "avg_lifetime_ns", "chi_squared")
+                levels.append(IntensityLevel(group_id=group, **{name: fit.get(name) for name in names}))
+            else:
+                whole = fit
+        yield _fitted(particle, whole, levels, path)
+
+
+def _fitted(particle: str, fit: dict[str, Any] | None, levels: list[IntensityLevel], path: Path) -> ParticleRecord:
+    fields: dict[str, Any] = {
+        "software": "Full SMS",
+        "source_file": path.name,
+        "particle_id": particle,
+        "levels": tuple(levels),
+        "notes": {},
+    }
+    if fit is not None:
+        n = range(1, 4)
+        components = [k for k in n if fit.get(f"tau_{k}_ns") is not None]
+        fields["tau_i_ns"] = [fit[f"tau_{k}_ns"] for k in components]
+        for end, sign in (("lo", -1), ("hi", 1)):
+            fields[f"tau_i_ns_{end}"] = [fit[f"tau_{k}_ns"] + sign * (fit.get(f"tau_{k}_std") or 0) for k in components]
+        fields["notes"]["tau_i_ns"] = "intervals are ± the exported standard deviation"
+        fields["lifetime_model"] = f"{len(components)} exponentials, {path.name}"
+        if fit.get("avg_lifetime_ns") is not None:
+            fields["tau_av_ns"] = fit["avg_lifetime_ns"]
+            fields["notes"]["tau_av_ns"] = "avg_lifetime_ns as exported; the export does not say how it is weighted"
+    return ParticleRecord.from_dict(fields, source=f"{path}, particle {particle}")
