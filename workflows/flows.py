@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from jobflow import CURRENT_JOB, Flow, Job, Maker, Response, job
 
-from midgap.structures.errors import InputError
+from midgap.structures.errors import ComputationError, InputError
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 from midgap.workflows.calculation import Calculation, Task
-from midgap.workflows.costs import expected_s
+from midgap.workflows.cluster.queue import Queue
+from midgap.workflows.costs import expected_memory_GB, expected_s
 from midgap.workflows.engines import engine_named
 
 Plain = dict[str, Any]
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 
 THREADED = {"cp2k": 4, "pyscf": 4}
 """Threads that an engine makes good use of; the others get one."""
+
+QUEUE_JOB = ("SLURM_JOB_ID", "PBS_JOBID", "JOB_ID", "LSB_JOBID")
+"""Where batch systems tell a job its id."""
+
+MAX_ALLOCATIONS = 20
+"""A calculation that is not done after so many allocations of a queue is not going to be."""
 
 
 # Site weights of a large cell do not fit MongoDB's 16 MB: a store called ``data`` takes them.
@@ -65,7 +72,12 @@ def compute(
     Returns
     -------
     dict
-        A `CalculationResult`, and the ``folder`` it was computed in.
+        A `CalculationResult`, the ``folder`` it was computed in, and the ``queue_job`` if a batch system ran it.
+
+    Raises
+    ------
+    ComputationError
+        The engine failed, or was not done after `MAX_ALLOCATIONS` allocations.
     """
     from midgap.workflows.execution import OutOfTime, run
 
@@ -82,11 +94,21 @@ def compute(
     folder = Path.cwd()
     try:
         result = run(calculation, engine, folder, int(threads) if threads.isdigit() else 1, after)
-    except OutOfTime:
+    except OutOfTime as stopped:
+        if CURRENT_JOB.job is not None and CURRENT_JOB.job.index >= MAX_ALLOCATIONS:
+            raise ComputationError(
+                f"{calculation.model.name} was not done after {MAX_ALLOCATIONS} allocations, the last in {folder}: "
+                "give it more time or more cores."
+            ) from stopped
         again = compute(model, theory, task, engine, options, start, str(folder))
         again.name = CURRENT_JOB.job.name if CURRENT_JOB.job is not None else again.name
         return Response(replace=again)
-    return result.to_dict() | {"folder": str(folder)}
+    return result.to_dict() | {"folder": str(folder), "queue_job": queue_job()}
+
+
+def queue_job(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The id that a batch system gave the job which this process runs in."""
+    return next((environment[name] for name in QUEUE_JOB if environment.get(name)), None)
 
 
 @job
@@ -227,6 +249,8 @@ class LevelFlowMaker(Maker):
         Start the relaxation of a charged vacancy from the relaxed neutral one.
     options
         Further fields of `Calculation`, such as ``fmax_eV_per_ang``.
+    queue
+        What the jobs ask of a cluster, where they are sent to one.
 
     Examples
     --------
@@ -247,8 +271,11 @@ class LevelFlowMaker(Maker):
     refine_theory: LevelOfTheory | None = None
     from_neighbour: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    queue: Queue | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.queue, dict):
+            self.queue = Queue.from_dict(self.queue)
         self.theory = _theory(self.theory)
         self.by_kind = {kind: _theory(theory) for kind, theory in self.by_kind.items()}
         self.relax_theory = None if self.relax_theory is None else _theory(self.relax_theory)
@@ -278,11 +305,18 @@ class LevelFlowMaker(Maker):
             )
             levels.name = f"{model.name} levels"
             levels.metadata.update(model=model.name, label=model.label, task="levels", order=order, cost_s=2.0)
-            found.append(levels)
+            found.append(self.placed(levels))
         everything = collect([levels.output for levels in found])
         everything.metadata.update(task="collect", cost_s=1.0)
+        self.placed(everything)
         computed = [job for jobs in (*relaxations.values(), *calculated.values()) for job in jobs]
         return Flow([*computed, *found, everything], output=everything.output, name=self.name)
+
+    def placed(self, job: Job) -> Job:
+        """The job, told what to ask of the queue if there is one; its metadata must be complete."""
+        if self.queue is not None:
+            job.config.manager_config = self.queue.manager_config(job.metadata)
+        return job
 
     def theory_for(self, model: Model, task: Task = "static") -> LevelOfTheory:
         """The theory a model is computed at."""
@@ -371,8 +405,10 @@ class LevelFlowMaker(Maker):
             cost_s=round(expected_s(model, theory, task, engine)),
             max_threads=THREADED.get(engine, 1),
             min_cores=code.cores(),
+            memory_GB=expected_memory_GB(model, theory, engine) if code.timed else None,
+            timed=code.timed,
         )
-        return made
+        return self.placed(made)
 
 
 @dataclass
@@ -409,6 +445,9 @@ class HostFlowMaker(Maker):
         rest = levels_in(relaxation[-1].output["model"], self.levels, dict(self.build))
         rest.name = "cut the models"
         rest.metadata.update(task="build", cost_s=2.0)
+        self.levels.placed(rest)
+        # What replaces it is told by the maker what to ask for, each job for itself.
+        rest.config.pass_manager_config = False
         return Flow([*relaxation, rest], output=rest.output, name=self.name)
 
 

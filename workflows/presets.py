@@ -16,6 +16,7 @@ from midgap.structures.theory import LevelOfTheory
 if TYPE_CHECKING:
     from jobflow import Flow
 
+    from midgap.workflows.cluster.queue import Queue
     from midgap.workflows.flows import LevelFlowMaker
 
 Clusters = Literal["none", "octahedron", "all"]
@@ -80,8 +81,8 @@ class Preset(Document):
             update={kind: getattr(self, kind).model_copy(update=change) for kind in ("pristine", "defect")}
         )
 
-    def maker(self) -> LevelFlowMaker:
-        """How the models are computed."""
+    def maker(self, queue: Queue | None = None) -> LevelFlowMaker:
+        """How the models are computed, and what their jobs ask of a cluster if they go to one."""
         from midgap.workflows.flows import LevelFlowMaker
 
         return LevelFlowMaker(
@@ -91,6 +92,7 @@ class Preset(Document):
             by_kind={"pristine": self.pristine},
             relax=self.relax,
             options=dict(self.options),
+            queue=queue,
         )
 
     def models(self) -> list[Model]:
@@ -120,8 +122,8 @@ class Preset(Document):
             )
         return models
 
-    def flow(self) -> Flow:
-        """The whole question as a flow; its output is a `midgap.defects.report.Levels`.
+    def flow(self, queue: Queue | None = None) -> Flow:
+        """The whole question as a flow, the same wherever it runs; its output is a `midgap.defects.report.Levels`.
 
         A host that is not relaxed yet is relaxed first, and the rest is cut from it.
 
@@ -139,8 +141,8 @@ class Preset(Document):
             if not is_relaxed(host):
                 build = {"charges": list(self.charges), "max_atoms": self.max_atoms, "clusters": self.clusters}
                 build["conventional"] = self.conventional
-                return HostFlowMaker(levels=self.maker(), build=build).make(host)
-        return self.maker().make(self.models())
+                return HostFlowMaker(levels=self.maker(queue), build=build).make(host)
+        return self.maker(queue).make(self.models())
 
     def request(self) -> dict[str, Any]:
         """What is asked, in the words of the command line; a run in a folder is known by it."""
