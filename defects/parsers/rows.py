@@ -54,7 +54,7 @@ def row_values(piece: bytes) -> np.ndarray:
     for number, row in enumerate(rows):
         if len(row) != width:
             raise BadNumberError(number, " ".join(map(str, row)))
-    return np.array(rows, dtype=float).reshape(-1, width)
+    return np.array(rows, dtype=float).reshape(len(rows), width)
 
 
 def _floats(text: bytes, row: int) -> list[float]:

@@ -71,7 +71,7 @@ class VaspOutput:
 
     def flag(self, tag: str) -> bool:
         """Whether a logical tag is true."""
-        return self.text(tag).lstrip(".").upper().startswith("T")
+        return self.text(tag).lstrip(".").upper()[:1] in ("T", "1")
 
     @property
     def spinor(self) -> bool:

@@ -225,11 +225,12 @@ class _Reader:
             except BadNumberError as error:
                 raise ComputationError(self.not_a_number("eigenvalue", count + error.row, error.text)) from None
             count += len(found[-1])
-        rows = np.concatenate(found) if found else np.zeros((0, 2))
+        found = [rows for rows in found if len(rows)]
+        widths = {rows.shape[1] for rows in found}
         spins, kpoints = max(spins, 1), max(kpoints, 1)
-        if not count or count % kpoints or kpoints % spins or rows.shape[1] < 2:
+        if len(widths) != 1 or min(widths) < 2 or count % kpoints or kpoints % spins:
             raise InputError(f"{self.path} lists {count} eigenvalues in {kpoints} sets of a k-point: some are missing.")
-        table = rows.reshape(spins, kpoints // spins, count // kpoints, -1)
+        table = np.concatenate(found).reshape(spins, kpoints // spins, count // kpoints, -1)
         self.has_bands = True
         self.out.eigenvalues_eV, self.out.occupations = table[..., 0].copy(), table[..., 1].copy()
         self.out.site_weights = None
