@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from midgap.defects.electronic_structure import ElectronicStructure
+    from midgap.defects.site import DefectSite
+
 
 def command(
-    folder: Path = typer.Argument(..., metavar="DIR", help="A finished calculation of any engine."),
-    reference: Path | None = typer.Option(None, help="The pristine crystal in the same cell, same engine and theory."),
-    defect_site: str | None = typer.Option(
-        None,
-        metavar="X,Y,Z",
-        help="Where the missing atom was, fractional coordinates; read from the model if it is there.",
-    ),
-    species: str = typer.Option("", help="Element of the missing atom, with --defect-site."),
-    shift: float | None = typer.Option(
-        None, metavar="EV", help="Add this to the reference's energies instead of aligning."
-    ),
-    as_json: bool = typer.Option(False, "--json", help="One JSON object on stdout and nothing else."),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished calculation of any engine.")],
+    reference: Annotated[
+        Path | None, typer.Option(help="The pristine crystal in the same cell, same engine and theory.")
+    ] = None,
+    defect_site: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y,Z",
+            help="Where the defect is, in fractional coordinates (Å for a cluster). (default: what midgap built, or "
+            "where the cell differs from the reference)",
+        ),
+    ] = None,
+    species: Annotated[str, typer.Option(help="Element of the missing atom, with --defect-site.")] = "",
+    shift: Annotated[
+        float | None, typer.Option(metavar="EV", help="Add this to the reference's energies instead of aligning.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the states and where they sit: a .png, .pdf or .svg file.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")] = False,
 ) -> None:
     """Find the gap and the defect levels of a finished calculation."""
     import json
@@ -28,15 +41,20 @@ def command(
     from midgap.defects.parsers import read_folder
 
     calculation = read_folder(folder)
-    vacancy = calculation.vacancy if defect_site is None else _vacancy(defect_site, species, calculation)
+    structure = calculation.electronic_structure
+    host = None if reference is None else read_folder(reference).electronic_structure
     report = identify_levels(
-        calculation.electronic_structure,
-        None if reference is None else read_folder(reference).electronic_structure,
-        vacancy,
+        structure,
+        host,
+        calculation.vacancy if defect_site is None else _site(defect_site, species, structure),
         model=calculation.name,
         label=calculation.label,
         shift_eV=shift,
     )
+    if picture is not None:
+        from midgap.report.state_picture import write_state_picture
+
+        write_state_picture(picture, structure, report, host)
     if as_json:
         print(json.dumps(report.to_dict(), allow_nan=False))
         return
@@ -45,20 +63,22 @@ def command(
     print_report(report)
 
 
-def _vacancy(site: str, species: str, calculation):
-    from pymatgen.core import IStructure
+def _site(text: str, species: str, structure: ElectronicStructure) -> DefectSite:
+    from pymatgen.core import Element, IStructure
 
+    from midgap.defects.site import DefectSite
     from midgap.structures.errors import InputError
-    from midgap.structures.model import Vacancy
 
     try:
-        position = [float(part) for part in site.split(",")]
-        if len(position) != 3:
+        position = [float(part) for part in text.split(",")]
+        if len(position) != 3 or not all(abs(x) < 1e6 for x in position):
             raise ValueError
     except ValueError:
         raise InputError(
-            f"--defect-site takes three numbers with commas, such as 0.25,0.5,0.1; not {site!r}."
+            f"--defect-site takes three numbers with commas, such as 0.25,0.5,0.1; not {text!r}."
         ) from None
-    geometry = calculation.electronic_structure.structure
+    if species and not Element.is_valid_symbol(species):
+        raise InputError(f"--species takes the symbol of an element, such as Br; not {species!r}.")
+    geometry = structure.structure
     cartesian = geometry.lattice.get_cartesian_coords(position) if isinstance(geometry, IStructure) else position
-    return Vacancy(species=species or "X", site="given", position_ang=cartesian)
+    return DefectSite(label=f"V_{species}" if species else "", position_ang=cartesian, missing=species)

@@ -23,35 +23,73 @@ def print_report(report: LevelReport) -> None:
         highlight=False,
     )
     console.print(
-        f"host gap [bold]{eV(report.gap_eV)} eV[/]{kind}; VBM {eV(report.vbm_eV)}, CBM {eV(report.cbm_eV)} eV; "
-        f"alignment: {report.alignment.method}"
-        + (f", shift {report.alignment.shift_eV:+.3f} eV" if report.alignment.method not in ("self", "none") else ""),
+        f"host gap [bold]{eV(report.gap_eV)} eV[/]{kind}; VBM {eV(report.vbm_eV)}, CBM {eV(report.cbm_eV)} eV",
         highlight=False,
     )
+    if report.defect is not None:
+        console.print(f"defect: {report.defect.label or 'at the place given'}; {_alignment(report)}", highlight=False)
     if report.levels:
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for name in ("E-VBM", "unaligned", "CBM-E", "electrons", "spin", "kind", "sites", "at defect", "host"):
+        for name in ("E-VBM", "own", "CBM-E", "e⁻", "spin", "kind", "sites", "defect", "host", "most on"):
             table.add_column(name, justify="right")
         for level in report.levels:
             where = level.localization
+            most = "–"
+            if where.strongest_weight is not None:
+                most = f"{where.strongest_species} {where.strongest_weight:.2f}, {where.strongest_distance_ang:.1f} Å"
             table.add_row(
                 eV(level.above_vbm_eV),
                 eV(level.above_cell_vbm_eV),
                 eV(level.below_cbm_eV),
-                f"{level.occupation:g} of {level.degeneracy}",
+                f"{level.occupation:.3g}/{level.degeneracy}",
                 level.spin,
                 level.kind,
                 "–" if where.participation_ratio is None else f"{where.participation_ratio:.1f}",
                 eV(where.defect_weight),
                 eV(where.baseline_weight),
+                most,
             )
         console.print(table)
         console.print(
-            "[dim]energies in eV; unaligned: above the defect cell's own host states; sites: participation ratio; "
-            "at defect: weight around the vacancy; host: what host states have there[/]",
+            "[dim]eV; own: above the defect cell's own host states, not aligned; e⁻: electrons/states; sites: how many "
+            "share it; defect: its part around the defect; host: what host states have there; most on: the strongest "
+            "site, its part and distance[/]",
             highlight=False,
         )
+        _print_transitions(console, report)
     else:
         console.print("no defect level", highlight=False)
     for warning in report.warnings:
         console.print(f"[yellow]note:[/] {warning}", highlight=False)
+
+
+def _alignment(report: LevelReport) -> str:
+    """How the defect cell was put on the host's scale, in words."""
+    found = report.alignment
+    if found.method in ("self", "none"):
+        return "edges of the defect cell's own host states"
+    text = f"aligned by {found.method}, shift {found.shift_eV:+.3f}"
+    text += f" ± {found.uncertainty_eV:.3f} eV" if found.uncertainty_eV is not None else " eV"
+    if found.n_samples and found.beyond_ang is not None:
+        text += f" over {found.n_samples} sites from {found.beyond_ang:.1f} Å on, which scatter by {found.scatter_eV:.2f} eV"
+    if found.check_method is not None and found.check_shift_eV is not None:
+        text += f"; {found.check_method}: {found.check_shift_eV:+.3f} eV"
+    return text
+
+
+def _print_transitions(console: Console, report: LevelReport) -> None:
+    """One row a transition, brightest first where the engine gave dipoles."""
+    if not report.transitions:
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("transition", "from", "to", "eV", "nm", "f", "in this charge state"):
+        table.add_column(name, justify="left" if name == "transition" else "right")
+    for one in report.transitions:
+        ends = ["CBM", "VBM"]
+        for i, index in enumerate((one.upper, one.lower)):
+            if index is not None:
+                ends[i] = eV(report.levels[index].above_vbm_eV)
+        says = "forbidden by spin" if one.spin_allowed is False else "emits" if one.emits else "absorbs"
+        strength = "–" if one.oscillator_strength is None else f"{one.oscillator_strength:.2g}"
+        table.add_row(one.label, *ends, eV(one.energy_eV), f"{1239.84 / one.energy_eV:.0f}", strength, says)
+    console.print(table)

@@ -7,25 +7,26 @@ from pymatgen.core import IMolecule, IStructure
 
 from midgap.defects.electronic_structure import ElectronicStructure
 from midgap.defects.report import Alignment
+from midgap.defects.site import DefectSite, matched_sites, site_distances
 from midgap.structures.errors import InputError
-from midgap.structures.model import Vacancy
-
-SITE_MATCH_ANG = 0.8
-"""An atom that moved further than this is no longer compared with the site it came from."""
 
 DEEP_BREAK_EV = 2.0
 """States separated from the valence band by at least so much are deep."""
 
 
 def align(
-    defect: ElectronicStructure, reference: ElectronicStructure, vacancy: Vacancy | None, shift_eV: float | None = None
+    defect: ElectronicStructure,
+    reference: ElectronicStructure,
+    site: DefectSite | None,
+    shift_eV: float | None = None,
 ) -> Alignment:
     """How much to add to the reference's energies.
 
-    Sites far from the vacancy should feel the potential of the pristine crystal; what differs there is
+    Sites far from the defect should feel the potential of the pristine crystal; what differs there is
     the arbitrary zero of a periodic calculation (Lany and Zunger, Phys. Rev. B 78, 235104 (2008),
     doi 10.1103/PhysRevB.78.235104). Far means outside the sphere that touches its periodic images, or, in
-    a cell too small for that, the farther half of the sites.
+    a cell too small for that, the farther half of the sites. Deep levels of the same sites tell the same
+    shift a second time, or the only time where an engine gives no potentials.
 
     Parameters
     ----------
@@ -37,35 +38,41 @@ def align(
     InputError
         The two cells differ.
     """
+    check_same_cell(defect, reference)
     if shift_eV is not None:
         return Alignment(method="given", shift_eV=shift_eV)
-    check_same_cell(defect, reference)
     if isinstance(defect.structure, IMolecule):
         # Potentials of a cluster fall to those of its surroundings, which the two clusters share.
         return Alignment(method="common zero")
-    pairs = matched_sites(defect, reference)
-    if vacancy is not None:
-        distances = site_distances(defect, vacancy.position_ang)
-        pairs = [(i, j) for i, j in pairs if distances[i] >= _far_radius(defect, distances)]
-    if not pairs:
+    pairs, beyond = matched_sites(defect, reference), None
+    if site is not None:
+        distances = site_distances(defect, site.position_ang)
+        radius = _far_radius(defect, distances)
+        pairs = [(i, j) for i, j in pairs if distances[i] >= radius]
+        beyond = min((float(distances[i]) for i, _ in pairs), default=None)
+    samples = [
+        (method, differences)
+        for method, quantity in (("site potentials", _potentials), ("deep levels", _deep_levels))
+        if len(differences := _differences(quantity(defect), quantity(reference), pairs))
+    ]
+    if not samples:
         return Alignment(method="none")
-    for method, quantity in (("site potentials", _potentials), ("deep levels", _deep_levels)):
-        here, there = quantity(defect), quantity(reference)
-        if here is None or there is None:
-            continue
-        differences = np.array([here[i] - there[j] for i, j in pairs])
-        differences = differences[np.isfinite(differences)]
-        if len(differences):
-            return Alignment(
-                method=method,  # type: ignore[arg-type]
-                shift_eV=float(differences.mean()),
-                uncertainty_eV=float(differences.std(ddof=1) / np.sqrt(len(differences)))
-                if len(differences) > 1
-                else None,
-                scatter_eV=float(np.ptp(differences)),
-                n_samples=len(differences),
-            )
-    return Alignment(method="none")
+    method, differences = samples[0]
+    shift = float(differences.mean())
+    errors = [float(differences.std(ddof=1) / np.sqrt(len(differences)))] if len(differences) > 1 else []
+    check_method, check = (samples[1][0], float(samples[1][1].mean())) if len(samples) > 1 else (None, None)
+    if check is not None:
+        errors.append(abs(check - shift))
+    return Alignment(
+        method=method,  # type: ignore[arg-type]
+        shift_eV=shift,
+        uncertainty_eV=max(errors, default=None),
+        scatter_eV=float(np.ptp(differences)),
+        n_samples=len(differences),
+        beyond_ang=beyond,
+        check_method=check_method,  # type: ignore[arg-type]
+        check_shift_eV=check,
+    )
 
 
 def check_same_cell(defect: ElectronicStructure, reference: ElectronicStructure) -> None:
@@ -101,41 +108,18 @@ def check_same_cell(defect: ElectronicStructure, reference: ElectronicStructure)
         )
 
 
-def site_distances(structure: ElectronicStructure, position_ang: np.ndarray) -> np.ndarray:
-    """Distance in Å of every site from a point, nearest image, shape (site,)."""
-    geometry = structure.structure
-    if isinstance(geometry, IStructure):
-        point = geometry.lattice.get_fractional_coords(position_ang)
-        return geometry.lattice.get_all_distances([point], geometry.frac_coords)[0]
-    return np.linalg.norm(np.asarray(geometry.cart_coords) - position_ang, axis=1)
-
-
-def matched_sites(defect: ElectronicStructure, reference: ElectronicStructure) -> list[tuple[int, int]]:
-    """Pairs (site here, site in the reference) of equal species, nearest image, none used twice."""
-    from scipy.optimize import linear_sum_assignment
-
-    here, there = defect.structure, reference.structure
-    pairs: list[tuple[int, int]] = []
-    for symbol in sorted({site.specie.symbol for site in here}):
-        rows = [i for i, site in enumerate(here) if site.specie.symbol == symbol]
-        columns = [j for j, site in enumerate(there) if site.specie.symbol == symbol]
-        if not columns:
-            continue
-        if isinstance(here, IStructure) and isinstance(there, IStructure):
-            distances = here.lattice.get_all_distances(here.frac_coords[rows], there.frac_coords[columns])
-        else:
-            distances = np.linalg.norm(here.cart_coords[rows][:, None] - there.cart_coords[columns], axis=-1)
-        for r, c in zip(*linear_sum_assignment(distances), strict=True):
-            if distances[r, c] <= SITE_MATCH_ANG:
-                pairs.append((rows[r], columns[c]))
-    return sorted(pairs)
-
-
 def _far_radius(structure: ElectronicStructure, distances: np.ndarray) -> float:
     from midgap.structures.supercells import image_distance_ang
 
     half = image_distance_ang(structure.structure.lattice.matrix) / 2  # type: ignore[union-attr]
     return half if (distances >= half).sum() >= 4 else float(np.median(distances))
+
+
+def _differences(here: np.ndarray | None, there: np.ndarray | None, pairs: list[tuple[int, int]]) -> np.ndarray:
+    if here is None or there is None:
+        return np.empty(0)
+    differences = np.array([here[i] - there[j] for i, j in pairs])
+    return differences[np.isfinite(differences)]
 
 
 def _potentials(structure: ElectronicStructure) -> np.ndarray | None:

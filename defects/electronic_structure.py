@@ -20,6 +20,29 @@ class Provenance(Document):
     peak_memory_MB: NonNegativeFloat | None = None
 
 
+class TransitionDipoles(Document):
+    """Squared matrix elements of the position operator between neighbouring bands.
+
+    Attributes
+    ----------
+    first_band
+        Index, among the listed bands, of the first one taken.
+    squared_ang2
+        |⟨i|r|j⟩|² for x, y and z, Å²: shape (spin, k, band, band, 3), symmetric in the bands. Between
+        bands that are degenerate by symmetry only their sum means something.
+    """
+
+    first_band: NonNegativeInt = 0
+    squared_ang2: FloatArray
+
+    @model_validator(mode="after")
+    def _square(self) -> TransitionDipoles:
+        shape = self.squared_ang2.shape
+        if len(shape) != 5 or shape[2] != shape[3] or shape[4] != 3:
+            raise ValueError(f"squared dipoles need the shape (spin, k, band, band, 3), not {shape}")
+        return self
+
+
 class ElectronicStructure(Document):
     """Eigenvalues and where in the crystal their states sit.
 
@@ -50,6 +73,8 @@ class ElectronicStructure(Document):
     site_potentials_eV
         Electrostatic potential energy of an electron at each site, shape (site,), or None. Only
         differences between two calculations of the same engine and settings mean something.
+    dipoles
+        For optical transitions between bands near the gap, where the engine gives wavefunctions.
     """
 
     structure: Geometry
@@ -66,6 +91,7 @@ class ElectronicStructure(Document):
     magnetization_muB: float = 0.0
     first_band: NonNegativeInt = 0
     site_potentials_eV: FloatArray | None = None
+    dipoles: TransitionDipoles | None = None
     total_energy_eV: float | None = None
     converged: bool = True
     warnings: tuple[str, ...] = ()
@@ -86,6 +112,10 @@ class ElectronicStructure(Document):
         if not np.isfinite(self.eigenvalues_eV).all():
             spin, k, band = np.argwhere(~np.isfinite(self.eigenvalues_eV))[0]
             raise ValueError(f"the eigenvalue of spin {spin + 1}, k-point {k + 1}, band {band + 1} is not a number")
+        if self.dipoles is not None:
+            given = self.dipoles.squared_ang2.shape
+            if given[:2] != (n_spin, n_k) or self.dipoles.first_band + given[2] > n_band:
+                raise ValueError(f"dipoles {given} do not fit eigenvalues {(n_spin, n_k, n_band)}")
         sites = len(self.structure)
         if self.site_weights is not None and self.site_weights.shape != (n_spin, n_k, n_band, sites):
             raise ValueError(f"site weights {self.site_weights.shape} do not fit {(n_spin, n_k, n_band, sites)}")

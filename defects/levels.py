@@ -1,61 +1,43 @@
 """Defect levels: states in or near the gap of the host that sit at the defect.
 
 A level is told by two things together: its energy, between the band edges of the pristine crystal put
-on the same scale; and its weight on the sites around the defect, against what a state of the pristine
-crystal has on those sites. Finding nothing is an answer.
+on the same scale; and its weight on the sites around the defect, against what states of the pristine
+crystal have on those sites. Finding nothing is an answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from midgap.defects.alignment import align
 from midgap.defects.band_edges import BandEdges, band_edges
 from midgap.defects.electronic_structure import ElectronicStructure
-from midgap.defects.localization import baseline_weight, neighbour_shell, normalised_weights, participation_ratio
-from midgap.defects.report import Alignment, Level, LevelReport, Localization
+from midgap.defects.localization import HostStates, localization, normalised_weights
+from midgap.defects.report import Alignment, Bookkeeping, Level, LevelReport, Thresholds, Transition
+from midgap.defects.site import DefectSite, find_defect, neighbour_shell, site_distances
+from midgap.defects.states import State, degenerate_groups, mean_weights, states_of
+from midgap.defects.transitions import across_the_gap, optical_transitions
 from midgap.structures.model import Vacancy
 
-
-@dataclass(frozen=True)
-class Thresholds:
-    """What separates a defect level from a band.
-
-    Attributes
-    ----------
-    edge_tolerance_eV
-        States closer to an edge than this (or than the alignment's scatter) may be the edge itself.
-    shallow_eV
-        A state in the gap this close to an edge follows that edge.
-    band_depth_eV
-        How far inside the bands resonant states are looked for.
-    excess_weight
-        By how much the weight at the defect must exceed the host's.
-    degeneracy_eV
-        States closer than this are one level.
-    """
-
-    edge_tolerance_eV: float = 0.05
-    shallow_eV: float = 0.15
-    band_depth_eV: float = 0.5
-    excess_weight: float = 0.15
-    degeneracy_eV: float = 0.01
+FEW_ELECTRONS = 0.01
+"""Less than this is rounding, not a carrier."""
 
 
 def identify_levels(
     structure: ElectronicStructure,
     reference: ElectronicStructure | None = None,
-    vacancy: Vacancy | None = None,
+    defect: DefectSite | Vacancy | None = None,
     *,
     model: str = "",
     label: str = "",
     shift_eV: float | None = None,
     thresholds: Thresholds | None = None,
 ) -> LevelReport:
-    """Find the gap and the defect levels.
+    """Find the gap, the defect levels, the electrons in them and the optical transitions.
 
     Parameters
     ----------
@@ -64,49 +46,32 @@ def identify_levels(
     reference
         The pristine crystal in the same cell at the same theory; its edges are the host's. Without it,
         or for the pristine crystal itself, the edges are the calculation's own.
-    vacancy
-        What is missing and where. Without it no state is called a defect level.
+    defect
+        Where the defect is. Left out, it is found by comparison with the reference; without a reference no
+        state is called a defect level.
     shift_eV
         Added to the reference's energies instead of the computed alignment.
 
     Raises
     ------
     InputError
-        The reference is of another cell, theory or engine; there is no band on one side of the gap.
+        The reference is of another cell, theory or engine; the defect is not a point defect; there is no
+        band on one side of the gap.
     """
     limits = thresholds or Thresholds()
-    warnings = list(structure.warnings)
     own = band_edges(structure)
-    if own.half_filled:
-        warnings.append("a level is partially filled: compute with spin polarisation")
-    if not structure.converged:
-        warnings.append("the calculation is not converged")
-    edges, alignment, baseline = own, Alignment(method="self"), None
-    shell = None if vacancy is None else neighbour_shell(structure, vacancy)
+    site = DefectSite.of(defect) if isinstance(defect, Vacancy) else defect
+    alignment, host = Alignment(method="self"), own
     if reference is not None:
-        alignment = align(structure, reference, vacancy, shift_eV)
-        edges = _shifted(band_edges(reference), alignment.shift_eV)
-        warnings += _reference_warnings(structure, reference, alignment)
-        if shell is not None:
-            baseline = _host_weight(structure, reference, shell, band_edges(reference), limits)
-    elif shell is not None:
-        alignment = Alignment(method="none")
-        edges, baseline = _own_host_edges(structure, shell, own, limits)
-        warnings.append(
-            "no pristine reference: the edges are the outermost states of the defect cell that do not sit at the defect"
-        )
-    if structure.charge and structure.eigenvalues_eV.size and vacancy is not None:
-        warnings.append(f"charged cell ({structure.charge:+d}): eigenvalues carry no image-charge correction")
-    levels: tuple[Level, ...] = ()
-    if shell is not None:
-        if structure.site_weights is None:
-            warnings.append("no site weights: levels are told by energy alone")
-        tolerance = max(limits.edge_tolerance_eV, alignment.uncertainty_eV or 0.0)
-        cell_vbm = _own_host_edges(structure, shell, own, limits)[0].vbm_eV
-        levels = tuple(
-            level.model_copy(update={"above_cell_vbm_eV": level.energy_eV - cell_vbm})
-            for level in _levels(structure, shell, edges, baseline, tolerance, limits)
-        )
+        if site is None:
+            site = find_defect(structure, reference)
+        alignment = align(structure, reference, site, shift_eV)
+        host = band_edges(reference).shifted(alignment.shift_eV)
+    finding = None
+    if site is not None:
+        finding = _Finding(structure, reference, site, own, host, alignment, limits)
+        alignment, host = finding.alignment, finding.host
+    levels = [] if finding is None else finding.levels()
     return LevelReport(
         model=model,
         label=label,
@@ -117,25 +82,45 @@ def identify_levels(
         spin_polarized=structure.eigenvalues_eV.shape[0] == 2,
         spin_orbit=structure.theory.spin_orbit,
         n_kpoints=structure.eigenvalues_eV.shape[1],
-        gap_eV=edges.gap_eV,
-        vbm_eV=edges.vbm_eV,
-        cbm_eV=edges.cbm_eV,
-        direct=edges.direct,
+        gap_eV=host.gap_eV,
+        vbm_eV=host.vbm_eV,
+        cbm_eV=host.cbm_eV,
+        direct=host.direct,
+        direct_gap_eV=host.direct_gap_eV,
+        metallic=host.metallic,
+        defect=site,
         alignment=alignment,
-        levels=levels,
+        levels=tuple(level for level, _ in levels),
+        transitions=across_the_gap(host) if finding is None else finding.transitions(levels),
+        bookkeeping=None if finding is None else finding.bookkeeping(),
+        thresholds=None if finding is None else limits,
         total_energy_eV=structure.total_energy_eV,
         provenance=structure.provenance,
-        warnings=tuple(dict.fromkeys(warnings)),
+        warnings=tuple(
+            dict.fromkeys(
+                [
+                    *structure.warnings,
+                    *_warnings(structure, reference, own, alignment),
+                    *([] if finding is None else finding.warnings([level for level, _ in levels])),
+                ]
+            )
+        ),
     )
 
 
-def _shifted(edges: BandEdges, shift_eV: float) -> BandEdges:
-    return BandEdges(edges.vbm_eV + shift_eV, edges.cbm_eV + shift_eV, edges.vbm_k, edges.cbm_k, edges.half_filled)
-
-
-def _reference_warnings(
-    structure: ElectronicStructure, reference: ElectronicStructure, alignment: Alignment
+def _warnings(
+    structure: ElectronicStructure, reference: ElectronicStructure | None, own: BandEdges, alignment: Alignment
 ) -> Iterator[str]:
+    if own.half_filled:
+        yield "a level is partially filled: compute with spin polarisation"
+    elif own.metallic:
+        yield "no gap: the highest filled and the lowest empty states cross, as in a metal or a half-filled degenerate level"
+    if not structure.converged:
+        yield "the calculation is not converged"
+    if reference is None:
+        return
+    if not reference.converged:
+        yield "the pristine reference is not converged"
     if alignment.method == "none":
         yield "the pristine reference could not be aligned: its edges are used as they are"
     if alignment.scatter_eV is not None and alignment.scatter_eV > 0.2:
@@ -143,57 +128,242 @@ def _reference_warnings(
             f"alignment: the {alignment.n_samples} far sites scatter by {alignment.scatter_eV:.2f} eV; "
             "the cell is too small for a bulk-like region"
         )
-    if not np.array_equal(structure.k_weights.shape, reference.k_weights.shape) or not np.allclose(
+    if structure.kpoints_frac.shape != reference.kpoints_frac.shape or not np.allclose(
         structure.kpoints_frac, reference.kpoints_frac, atol=1e-4
     ):
         yield "defect and reference were computed at different k-points"
 
 
+Side = Literal["valence", "gap", "conduction"]
+
+
 @dataclass(frozen=True)
-class _State:
-    """One band of one spin channel, averaged over the k-points."""
+class _Found:
+    """A group of degenerate states on one side of the host's edges."""
 
-    spin: int
-    band: int
-    energy_eV: float
-    electrons: float
-    weights: np.ndarray | None
+    states: tuple[State, ...]
+    side: Side
 
 
-def _states(structure: ElectronicStructure) -> Iterator[_State]:
-    weights = normalised_weights(structure)
-    k = structure.k_weights
-    for spin in range(structure.eigenvalues_eV.shape[0]):
-        filled = structure.filled(spin)
-        for band in range(structure.eigenvalues_eV.shape[2]):
-            yield _State(
-                spin=spin,
-                band=band,
-                energy_eV=float(k @ structure.eigenvalues_eV[spin, :, band]),
-                electrons=structure.electrons_per_state * float(np.clip(filled - band, 0.0, 1.0)),
-                weights=None if weights is None else k @ weights[spin, :, band],
-            )
+class _Finding:
+    """The levels of one defect, and what was compared to find them."""
+
+    def __init__(
+        self,
+        structure: ElectronicStructure,
+        reference: ElectronicStructure | None,
+        site: DefectSite,
+        own: BandEdges,
+        host: BandEdges,
+        alignment: Alignment,
+        limits: Thresholds,
+    ):
+        self.structure, self.site, self.limits = structure, site, limits
+        self.shell = neighbour_shell(structure, site)
+        self.distances = site_distances(structure, site.position_ang)
+        self.cell_host, median = _own_host_edges(structure, self.shell, own, limits)
+        self.reference = None if reference is None else HostStates(structure, reference, self.shell)
+        if self.reference is None:
+            self.alignment, self.host = Alignment(method="none"), self.cell_host
+            self.baselines = {"valence": median, "conduction": median}
+        else:
+            self.alignment, self.host = alignment, host
+            vbm, cbm = host.vbm_eV - alignment.shift_eV, host.cbm_eV - alignment.shift_eV
+            self.baselines = {
+                "valence": self.reference.baseline(vbm - limits.band_depth_eV, vbm + 1e-3),
+                "conduction": self.reference.baseline(cbm - 1e-3, cbm + limits.band_depth_eV),
+            }
+        self.tolerance = max(limits.edge_tolerance_eV, self.alignment.uncertainty_eV or 0.0)
+        self.states = states_of(structure)
+
+    # --- where states lie --------------------------------------------------------------------
+
+    def side(self, energy_eV: float) -> Side:
+        """On which side of the host's edges an energy lies; closer to one than the tolerance is the band itself."""
+        to_vbm, to_cbm = energy_eV - self.host.vbm_eV, self.host.cbm_eV - energy_eV
+        if min(to_vbm, to_cbm) > self.tolerance:
+            return "gap"
+        return "valence" if to_vbm < to_cbm else "conduction"
+
+    def levels(self) -> list[tuple[Level, tuple[State, ...]]]:
+        """Levels in order of energy, each with its states."""
+        found = [(level, group.states) for group in self._groups() if (level := self._level(group)) is not None]
+        found.sort(key=lambda pair: pair[0].energy_eV)
+        return list(zip(self._partnered([level for level, _ in found]), [s for _, s in found], strict=True))
+
+    def _groups(self) -> Iterator[_Found]:
+        depth = self.limits.band_depth_eV
+        near = [s for s in self.states if self.host.vbm_eV - depth <= s.energy_eV <= self.host.cbm_eV + depth]
+        carriers = {(s.spin, s.band) for s in self._carriers()}
+        # A state of a band that holds the defect's carrier counts wherever it lies.
+        beyond = [s for s in self.states if (s.spin, s.band) in carriers and s not in near]
+        for group in degenerate_groups(near + beyond, self.limits.degeneracy_eV):
+            yield _Found(tuple(group), self.side(float(np.mean([s.energy_eV for s in group]))))
+
+    def _carriers(self) -> list[State]:
+        """States of the conduction band that hold electrons, and of the valence band that hold holes."""
+        full = self.structure.electrons_per_state
+        sides = [(state, self.side(state.energy_eV)) for state in self.states]
+        return [
+            state
+            for state, side in sides
+            if (side == "conduction" and state.electrons > FEW_ELECTRONS)
+            or (side == "valence" and full - state.electrons > FEW_ELECTRONS)
+        ]
+
+    # --- what they are -----------------------------------------------------------------------
+
+    def _level(self, group: _Found) -> Level | None:
+        energy = float(np.mean([state.energy_eV for state in group.states]))
+        where = localization(
+            self.structure,
+            mean_weights(group.states),
+            self.shell,
+            self.distances,
+            self._baseline(group.side),
+            self.limits.excess_weight,
+        )
+        above, below = energy - self.host.vbm_eV, self.host.cbm_eV - energy
+        kind = self._kind(group, energy, where.at_defect, where.defect_weight)
+        if kind is None:
+            return None
+        spins = {state.spin for state in group.states}
+        per_state = self.structure.electrons_per_state
+        return Level(
+            energy_eV=energy,
+            above_vbm_eV=above,
+            below_cbm_eV=below,
+            above_cell_vbm_eV=energy - self.cell_host.vbm_eV,
+            occupation=sum(state.electrons for state in group.states),
+            spin="spinor"
+            if self.structure.spinor
+            else "both"
+            if per_state == 2 or len(spins) == 2
+            else ("up", "down")[spins.pop()],
+            degeneracy=len(group.states) * per_state,
+            band_index=self.structure.first_band + min(state.band for state in group.states) + 1,
+            dispersion_eV=max(s.highest_eV - s.lowest_eV for s in group.states),
+            localization=where,
+            kind=kind,
+        )
+
+    def _baseline(self, side: Side) -> float | None:
+        sides = ("valence", "conduction") if side == "gap" else (side,)
+        return max((b for name in sides if (b := self.baselines[name]) is not None), default=None)
+
+    def _kind(
+        self, group: _Found, energy: float, at_defect: bool | None, weight: float | None
+    ) -> Literal["deep", "shallow", "resonant"] | None:
+        limits = self.limits
+        if group.side == "gap":
+            nearest = min(energy - self.host.vbm_eV, self.host.cbm_eV - energy)
+            # Nothing of the host is left far from its own edges, wherever a state found there sits.
+            return "shallow" if nearest <= limits.shallow_eV and not at_defect else "deep"
+        carriers = self._carriers()
+        if any(state in carriers for state in group.states):
+            return "shallow"
+        if at_defect and weight is not None and self.reference is not None:
+            there = energy - self.alignment.shift_eV
+            capacity = self.reference.capacity(there - limits.mixing_eV, there + limits.mixing_eV)
+            if weight > capacity + limits.excess_weight:
+                return "resonant"
+        return None
+
+    def _partnered(self, levels: list[Level]) -> list[Level]:
+        """Each level with the index of the one that exchange split from it."""
+        weights = [self._weights_of(level) for level in levels]
+        partner: dict[int, int] = {}
+        pairs = sorted(
+            (
+                (-_overlap(weights[i], weights[j]), i, j)
+                for i in range(len(levels))
+                for j in range(i)
+                if _may_be_partners(levels[i], levels[j])
+            ),
+        )
+        for minus_overlap, i, j in pairs:
+            if -minus_overlap >= self.limits.partner_overlap and i not in partner and j not in partner:
+                partner[i], partner[j] = j, i
+        return [level.model_copy(update={"partner": partner.get(i)}) for i, level in enumerate(levels)]
+
+    def _weights_of(self, level: Level) -> np.ndarray | None:
+        first = level.band_index - 1 - self.structure.first_band
+        spin = 1 if level.spin == "down" else 0
+        return next((s.weights for s in self.states if s.spin == spin and s.band == first), None)
+
+    # --- electrons and light -----------------------------------------------------------------
+
+    def bookkeeping(self) -> Bookkeeping:
+        """Count states and electrons by the side they are on."""
+        per_state, channels = self.structure.electrons_per_state, self.structure.eigenvalues_eV.shape[0]
+        below = self.structure.first_band * per_state * channels
+        sides = [self.side(state.energy_eV) for state in self.states]
+
+        def electrons(wanted: Side) -> float:
+            return sum(s.electrons for s, side in zip(self.states, sides, strict=True) if side == wanted)
+
+        return Bookkeeping(
+            valence_states=below + per_state * sides.count("valence"),
+            in_valence=below + electrons("valence"),
+            in_levels=electrons("gap"),
+            in_conduction=electrons("conduction"),
+        )
+
+    def transitions(self, levels: Sequence[tuple[Level, tuple[State, ...]]]) -> tuple[Transition, ...]:
+        """Between the levels in the gap and the edges."""
+        bands = {side: [s for s in self.states if self.side(s.energy_eV) == side] for side in ("valence", "conduction")}
+        return optical_transitions(self.structure, levels, bands["valence"], bands["conduction"])
+
+    def warnings(self, levels: Sequence[Level]) -> Iterator[str]:
+        """What a careful reader should know of these levels."""
+        structure = self.structure
+        if self.reference is None:
+            yield "no pristine reference: the edges are the outermost states of the defect cell that do not sit at the defect"
+        if structure.charge:
+            yield f"charged cell ({structure.charge:+d}): eigenvalues carry no image-charge correction"
+        if structure.site_weights is None:
+            yield "no site weights: levels are told by energy alone"
+        books = self.bookkeeping()
+        if books.in_conduction > FEW_ELECTRONS:
+            yield f"{books.in_conduction:g} electron(s) are in the conduction band: a shallow donor, or the wrong reference"
+        if (holes := books.valence_states - books.in_valence) > FEW_ELECTRONS:
+            yield f"{holes:g} hole(s) are in the valence band: a shallow acceptor, or the wrong reference"
+        for level in levels:
+            where = level.localization
+            if level.kind == "deep" and where.at_defect is False:
+                yield (
+                    f"the level at {level.above_vbm_eV:.2f} eV is in the gap, but has no more weight at the defect "
+                    f"({where.defect_weight:.2f}) than the host's states can have there ({where.baseline_weight:.2f}); it is told by "
+                    f"its energy. Most of it is on {where.strongest_species}, {where.strongest_distance_ang:.1f} Å from the defect"
+                )
+            partly = FEW_ELECTRONS < level.occupation < level.degeneracy - FEW_ELECTRONS
+            if partly and level.kind != "resonant" and level.degeneracy > 1 and structure.electrons_per_state == 1:
+                yield (
+                    f"the level at {level.above_vbm_eV:.2f} eV holds {level.occupation:g} electron(s) in {level.degeneracy} "
+                    "degenerate states: a lower symmetry (Jahn-Teller) or magnetic order would split it"
+                )
 
 
-def _host_weight(
-    structure: ElectronicStructure,
-    reference: ElectronicStructure,
-    shell: np.ndarray,
-    edges: BandEdges,
-    limits: Thresholds,
-) -> float | None:
-    """The most that a state at either edge of the reference has on the sites of the shell."""
-    found = (
-        baseline_weight(structure, reference, shell, (edges.vbm_eV - limits.band_depth_eV, edges.vbm_eV + 1e-3)),
-        baseline_weight(structure, reference, shell, (edges.cbm_eV - 1e-3, edges.cbm_eV + limits.band_depth_eV)),
-    )
-    return max((value for value in found if value is not None), default=None)
+def _may_be_partners(one: Level, other: Level) -> bool:
+    """Opposite spins, or spinors whose Kramers pair is broken; a filled and an empty one."""
+    if "both" in (one.spin, other.spin) or "resonant" in (one.kind, other.kind):
+        return False
+    if one.degeneracy != other.degeneracy:
+        return False
+    if one.spin == "spinor":
+        return one.degeneracy == 1 and abs(one.occupation - other.occupation) > 0.5
+    return one.spin != other.spin
+
+
+def _overlap(one: np.ndarray | None, other: np.ndarray | None) -> float:
+    """Σ√(w w'): 1 if two states share the sites in the same way (Bhattacharyya's coefficient)."""
+    return 0.0 if one is None or other is None else float(np.sqrt(one * other).sum())
 
 
 def _own_host_edges(
     structure: ElectronicStructure, shell: np.ndarray, own: BandEdges, limits: Thresholds
 ) -> tuple[BandEdges, float | None]:
-    """Without a reference: edges from the states that do not sit at the defect, and what those have on the shell.
+    """The edges of the states that do not sit at the defect, and what those have on the shell.
 
     A state sits at the defect if its weight there exceeds the median over the states within 3 eV of the
     edges by `Thresholds.excess_weight`.
@@ -204,88 +374,16 @@ def _own_host_edges(
     at_defect = weights[..., shell].sum(axis=-1)
     energies = structure.eigenvalues_eV
     near = (energies > own.vbm_eV - 3.0) & (energies < own.cbm_eV + 3.0)
-    baseline = float(np.median(at_defect[near]))
-    host = at_defect <= baseline + limits.excess_weight
+    median = float(np.median(at_defect[near]))
+    host = at_defect <= median + limits.excess_weight
     filled = np.array([structure.filled(spin) for spin in range(energies.shape[0])])
     occupied = np.arange(energies.shape[2])[None, None, :] < np.round(filled)[:, None, None]
     below, above = np.where(host & occupied, energies, -np.inf), np.where(host & ~occupied, energies, np.inf)
+    if not np.isfinite(below.max()) or not np.isfinite(above.min()):
+        return own, median
     k_below, k_above = (
-        np.unravel_index(below.argmax(), below.shape)[1],
-        np.unravel_index(above.argmin(), above.shape)[1],
+        int(np.unravel_index(below.argmax(), below.shape)[1]),
+        int(np.unravel_index(above.argmin(), above.shape)[1]),
     )
-    edges = BandEdges(float(below.max()), float(above.min()), int(k_below), int(k_above), own.half_filled)
-    return edges, baseline
-
-
-def _levels(
-    structure: ElectronicStructure,
-    shell: np.ndarray,
-    edges: BandEdges,
-    baseline: float | None,
-    tolerance: float,
-    limits: Thresholds,
-) -> Iterator[Level]:
-    near = [
-        state
-        for state in _states(structure)
-        if edges.vbm_eV - limits.band_depth_eV <= state.energy_eV <= edges.cbm_eV + limits.band_depth_eV
-    ]
-    for group in _groups(sorted(near, key=lambda s: s.energy_eV), limits.degeneracy_eV):
-        energy = float(np.mean([state.energy_eV for state in group]))
-        localization = _localization(structure, group, shell, baseline)
-        above, below = energy - edges.vbm_eV, edges.cbm_eV - energy
-        kind = _kind(above, below, localization, tolerance, limits)
-        if kind is None:
-            continue
-        spins = {state.spin for state in group}
-        yield Level(
-            energy_eV=energy,
-            above_vbm_eV=above,
-            below_cbm_eV=below,
-            occupation=sum(state.electrons for state in group),
-            spin="spinor"
-            if structure.spinor
-            else "both"
-            if structure.electrons_per_state == 2 or len(spins) == 2
-            else ("up", "down")[spins.pop()],
-            degeneracy=len(group) * (2 if structure.electrons_per_state == 2 else 1),
-            band_index=structure.first_band + group[0].band + 1,
-            localization=localization,
-            kind=kind,  # type: ignore[arg-type]
-        )
-
-
-def _groups(states: list[_State], width_eV: float) -> Iterator[list[_State]]:
-    group: list[_State] = []
-    for state in states:
-        if group and state.energy_eV - group[-1].energy_eV > width_eV:
-            yield group
-            group = []
-        group.append(state)
-    if group:
-        yield group
-
-
-def _localization(
-    structure: ElectronicStructure, group: list[_State], shell: np.ndarray, baseline: float | None
-) -> Localization:
-    if group[0].weights is None:
-        return Localization(participation_ratio=None)
-    weights = np.mean([state.weights for state in group if state.weights is not None], axis=0)
-    species = [site.specie.symbol for site in structure.structure]
-    return Localization(
-        participation_ratio=float(participation_ratio(weights)),
-        defect_weight=float(weights[shell].sum()),
-        baseline_weight=baseline,
-        by_species={symbol: float(weights[[s == symbol for s in species]].sum()) for symbol in dict.fromkeys(species)},
-    )
-
-
-def _kind(above: float, below: float, localization: Localization, tolerance: float, limits: Thresholds) -> str | None:
-    """Deep, shallow, resonant, or None for a state of the host."""
-    weight, baseline = localization.defect_weight, localization.baseline_weight
-    localized = weight is not None and baseline is not None and weight > baseline + limits.excess_weight
-    if above > tolerance and below > tolerance:
-        # Nothing of the host is left between its own edges, wherever a state found there sits.
-        return "deep" if min(above, below) > limits.shallow_eV else "shallow"
-    return "resonant" if localized else None
+    direct = float((above.min(axis=(0, 2)) - below.max(axis=(0, 2))).min())
+    return BandEdges(float(below.max()), float(above.min()), k_below, k_above, own.half_filled, direct), median

@@ -5,9 +5,41 @@ from __future__ import annotations
 from typing import Literal
 
 from midgap.defects.electronic_structure import Provenance
+from midgap.defects.site import DefectSite
 from midgap.structures.document import Document
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
+
+
+class Thresholds(Document):
+    """What separates a defect level from a band.
+
+    Attributes
+    ----------
+    edge_tolerance_eV
+        States closer to an edge than this (or than the alignment's uncertainty) may be the edge itself.
+    shallow_eV
+        A state in the gap this close to an edge that does not sit at the defect follows that edge.
+    band_depth_eV
+        How far inside the bands resonant states are looked for.
+    excess_weight
+        By how much the weight at the defect must exceed the host's.
+    mixing_eV
+        Host states within this of each other are mixed by the defect, so that a flat band can gather them on
+        a few sites without there being a level.
+    degeneracy_eV
+        States closer than this are one level.
+    partner_overlap
+        Exchange-split partners have site weights w, w' with Σ√(w w') of at least this.
+    """
+
+    edge_tolerance_eV: float = 0.05
+    shallow_eV: float = 0.15
+    band_depth_eV: float = 0.5
+    excess_weight: float = 0.15
+    mixing_eV: float = 0.25
+    degeneracy_eV: float = 0.01
+    partner_overlap: float = 0.9
 
 
 class Alignment(Document):
@@ -21,11 +53,16 @@ class Alignment(Document):
     shift_eV
         Added to the reference's energies to compare them with this calculation's.
     uncertainty_eV
-        Standard error of the mean over the sampled sites or levels; None where there is nothing to sample.
+        The larger of the standard error of the mean over the sampled sites and the disagreement of the
+        second method, where there is one; None where there is nothing to sample.
     scatter_eV
         Largest minus smallest sample.
     n_samples
-        How many sites or levels were averaged.
+        How many sites were averaged.
+    beyond_ang
+        They lie at least so far from the defect.
+    check_method, check_shift_eV
+        What the other method gives for the same sites.
     """
 
     method: Literal["site potentials", "deep levels", "common zero", "given", "none", "self"]
@@ -33,6 +70,9 @@ class Alignment(Document):
     uncertainty_eV: float | None = None
     scatter_eV: float | None = None
     n_samples: int = 0
+    beyond_ang: float | None = None
+    check_method: Literal["site potentials", "deep levels"] | None = None
+    check_shift_eV: float | None = None
 
 
 class Localization(Document):
@@ -43,9 +83,14 @@ class Localization(Document):
     participation_ratio
         1/Σ w² of the normalised site weights: about how many sites share the state.
     defect_weight
-        Normalised weight within the vacancy's neighbour shell.
+        Normalised weight within the neighbour shell of the defect.
     baseline_weight
-        The largest weight that states near the pristine band edges have on the same sites.
+        The largest weight that states near the pristine band edge have on the same sites.
+    at_defect
+        The weight exceeds the baseline by more than `Thresholds.excess_weight`; None without weights.
+    strongest_site
+        Index of the site with most of the state, counted from 0 in the order of the structure; with its
+        ``strongest_species``, ``strongest_weight`` and distance from the defect, ``strongest_distance_ang``.
     by_species
         Normalised weight of each element.
     """
@@ -53,6 +98,11 @@ class Localization(Document):
     participation_ratio: float | None = None
     defect_weight: float | None = None
     baseline_weight: float | None = None
+    at_defect: bool | None = None
+    strongest_site: int | None = None
+    strongest_species: str = ""
+    strongest_weight: float | None = None
+    strongest_distance_ang: float | None = None
     by_species: dict[str, float] = {}
 
 
@@ -62,6 +112,21 @@ class Level(Document):
     ``above_vbm_eV`` and ``below_cbm_eV`` are measured from the host's edges. ``above_cell_vbm_eV`` is
     measured from the highest filled state of the defect's own cell that does not sit at the defect: the
     unaligned figure that is often quoted, and in a small cell another one.
+
+    Attributes
+    ----------
+    occupation
+        Electrons in the level, at most ``degeneracy``.
+    band_index
+        Of its lowest band, counted from 1 with all bands of its spin channel.
+    dispersion_eV
+        Highest minus lowest energy over the k-points: what the level's overlap with its own images does.
+    partner
+        Index, in the same report, of the level of the other spin with the same orbital: the two are split by
+        exchange.
+    kind
+        ``deep``: in the gap. ``shallow``: a state of the band edge itself, pulled a little into the gap, or
+        holding the defect's electron or hole. ``resonant``: inside a band, yet at the defect.
     """
 
     energy_eV: float
@@ -72,14 +137,73 @@ class Level(Document):
     spin: Literal["up", "down", "both", "spinor"]
     degeneracy: int
     band_index: int
+    dispersion_eV: float = 0.0
+    partner: int | None = None
     localization: Localization
     kind: Literal["deep", "shallow", "resonant"]
+
+
+class Bookkeeping(Document):
+    """Where the electrons are, counted in states of one electron each.
+
+    ``in_valence + in_levels + in_conduction`` is the number of electrons; ``valence_states`` less
+    ``in_valence`` are holes in the valence band.
+
+    Attributes
+    ----------
+    valence_states
+        States below the host's VBM, those below the computed window included.
+    in_valence, in_levels, in_conduction
+        Electrons in them, in the levels between the edges, and above the host's CBM.
+    """
+
+    valence_states: float
+    in_valence: float
+    in_levels: float
+    in_conduction: float
+
+
+class Transition(Document):
+    """An optical transition of one electron between two of: the host's edges and the levels.
+
+    Attributes
+    ----------
+    upper, lower
+        Index of a level in the same report; None is the CBM or the VBM.
+    energy_eV
+        Difference of the one-electron energies.
+    emits
+        It can emit in this charge state once the other carrier is there: a filled level waits for a hole, an
+        empty one for an electron.
+    spin_allowed
+        The two have states of the same spin; None for spinors, which need not have one.
+    oscillator_strength
+        Dimensionless, for unpolarised light: summed over the states of the lower, averaged over those of the
+        upper; None where the engine gave no dipoles.
+    dipole_e_ang
+        Root of the summed squared transition dipole, e·Å.
+    """
+
+    upper: int | None
+    lower: int | None
+    energy_eV: float
+    emits: bool
+    spin_allowed: bool | None = None
+    oscillator_strength: float | None = None
+    dipole_e_ang: float | None = None
+
+    @property
+    def label(self) -> str:
+        """For people: ``CBM → level``."""
+        return f"{'CBM' if self.upper is None else 'level'} → {'VBM' if self.lower is None else 'level'}"
 
 
 class LevelReport(Document):
     """The gap and the levels of one calculation; energies in eV on that calculation's own scale.
 
-    ``vbm_eV`` and ``cbm_eV`` are the host's, from the aligned pristine cell where there is one.
+    ``vbm_eV`` and ``cbm_eV`` are the host's, from the aligned pristine cell where there is one; ``gap_eV`` is
+    zero if bands cross. ``direct`` says that the gap lies at one k-point; ``direct_gap_eV`` is the smallest
+    gap at any.
     """
 
     model: str = ""
@@ -95,8 +219,14 @@ class LevelReport(Document):
     vbm_eV: float | None
     cbm_eV: float | None
     direct: bool | None
+    direct_gap_eV: float | None = None
+    metallic: bool = False
+    defect: DefectSite | None = None
     alignment: Alignment
     levels: tuple[Level, ...] = ()
+    transitions: tuple[Transition, ...] = ()
+    bookkeeping: Bookkeeping | None = None
+    thresholds: Thresholds | None = None
     total_energy_eV: float | None = None
     provenance: Provenance
     warnings: tuple[str, ...] = ()

@@ -17,10 +17,8 @@ from midgap.structures.errors import InputError
 from midgap.structures.model import Kind, Model
 from midgap.structures.theory import LevelOfTheory
 
-Transition = Literal["CBM → VBM", "level → VBM", "CBM → level"]
-
 SMALLEST_PART = 0.05
-"""A level that holds more than this part of an electron can give one, and one that has so much room can take one."""
+"""An occupation this close to empty, half filled or filled is called so."""
 
 CAVEATS = (
     "A difference of Kohn-Sham levels is not an emission line: neither the relaxation of the lattice after "
@@ -61,10 +59,10 @@ class Candidate(Document):
     Attributes
     ----------
     transition
-        ``CBM → VBM`` (no level), ``level → VBM``: an electron in the level recombines with a hole, or
-        ``CBM → level``: an electron falls into the level.
+        ``CBM → VBM`` (no level), ``level → VBM``: an electron in the level recombines with a hole,
+        ``CBM → level``: an electron falls into the level, or ``level → level``.
     level
-        Index in the report's levels.
+        Index in the report's levels; of two the upper one.
     occupation, degeneracy
         Electrons in the level, and how many it can hold.
     energy_eV, wavelength_nm
@@ -77,11 +75,12 @@ class Candidate(Document):
     charge: int
     engine: str
     theory: LevelOfTheory
-    transition: Transition
+    transition: str
     level: int | None = None
     occupation: float | None = None
     degeneracy: int | None = None
     defect_weight: float | None = None
+    oscillator_strength: float | None = None
     energy_eV: FiniteFloat
     wavelength_nm: FiniteFloat
     uncertainties: tuple[Uncertainty, ...]
@@ -267,24 +266,11 @@ def best_theory(things: Sequence[Candidate] | Sequence[LevelReport]) -> LevelOfT
     return max((thing.theory for thing in things), key=lambda theory: (theory.functional == "HSE06", theory.spin_orbit))
 
 
-def _transitions(report: LevelReport, model: Model | None) -> Iterator[tuple[Transition, int | None, float]]:
-    """Transition, index of its level, energy in eV."""
-    for index, level in enumerate(report.levels):
-        if level.kind == "resonant":
-            continue
-        if level.occupation > SMALLEST_PART:
-            yield "level → VBM", index, level.above_vbm_eV
-        if level.degeneracy - level.occupation > SMALLEST_PART:
-            yield "CBM → level", index, level.below_cbm_eV
-    perfect = not report.levels if model is None else model.vacancy is None
-    if perfect and report.gap_eV is not None:
-        yield "CBM → VBM", None, report.gap_eV
-
-
 def _candidates(report: LevelReport, model: Model | None, records: Records) -> Iterator[Candidate]:
-    for transition, index, energy in _transitions(report, model):
-        if energy <= 0:
+    for transition in report.transitions:
+        if not transition.emits or transition.energy_eV <= 0:
             continue
+        index = transition.lower if transition.upper is None else transition.upper
         level = None if index is None else report.levels[index]
         yield Candidate(
             model=report.model,
@@ -293,15 +279,18 @@ def _candidates(report: LevelReport, model: Model | None, records: Records) -> I
             charge=report.charge,
             engine=report.engine,
             theory=report.theory,
-            transition=transition,
+            transition=transition.label,
             level=index,
             occupation=None if level is None else level.occupation,
             degeneracy=None if level is None else level.degeneracy,
             defect_weight=None if level is None else level.localization.defect_weight,
-            energy_eV=energy,
-            wavelength_nm=wavelength_nm(energy),
-            uncertainties=_uncertainties(report, model, transition),
-            tests=tuple(test for record in records.records if (test := _test(energy, record)) is not None),
+            oscillator_strength=transition.oscillator_strength,
+            energy_eV=transition.energy_eV,
+            wavelength_nm=wavelength_nm(transition.energy_eV),
+            uncertainties=_uncertainties(report, model, transition.label),
+            tests=tuple(
+                test for record in records.records if (test := _test(transition.energy_eV, record)) is not None
+            ),
         )
 
 
@@ -318,7 +307,7 @@ def _test(energy_eV: float, record: ParticleRecord) -> Test | None:
     )
 
 
-def _uncertainties(report: LevelReport, model: Model | None, transition: Transition) -> tuple[Uncertainty, ...]:
+def _uncertainties(report: LevelReport, model: Model | None, transition: str) -> tuple[Uncertainty, ...]:
     """What is known of the error of a level difference, and what is not; nothing is made up."""
     sources = []
     alignment = report.alignment
@@ -409,7 +398,9 @@ def _level_note(level: Level) -> str:
 
 
 def filling(electrons: float, states: int) -> str:
-    """``empty``, ``half filled``, ``filled``, or the part that is."""
+    """``empty``, ``half filled``, ``filled``, ``singly occupied`` for a state of one spin, or the part that is filled."""
+    if states == 1 and electrons >= 1 - SMALLEST_PART:
+        return "singly occupied"
     for word, exact in (("empty", 0.0), ("half filled", 0.5 * states), ("filled", states)):
         if abs(electrons - exact) <= SMALLEST_PART:
             return word

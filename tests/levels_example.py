@@ -3,7 +3,7 @@
 from pymatgen.core import IMolecule, IStructure, Lattice, Structure
 
 from midgap.defects.electronic_structure import Provenance
-from midgap.defects.report import Alignment, Level, LevelReport, Levels, Localization
+from midgap.defects.report import Alignment, Level, LevelReport, Levels, Localization, Transition
 from midgap.structures.model import Model, Vacancy
 from midgap.structures.theory import LevelOfTheory
 
@@ -63,6 +63,19 @@ def level(above_vbm_eV: float, occupation: float, gap_eV: float = 4.22, **fields
     )
 
 
+def transitions(model, gap_eV, levels):
+    """What a report of these levels would say: each with the edges."""
+    if model.vacancy is None:
+        return () if gap_eV is None else (Transition(upper=None, lower=None, energy_eV=gap_eV, emits=True),)
+    found = []
+    for i, one in enumerate(levels):
+        if one.kind != "resonant":
+            found.append(Transition(upper=i, lower=None, energy_eV=one.above_vbm_eV, emits=one.occupation > 0.01))
+            room = one.degeneracy - one.occupation
+            found.append(Transition(upper=None, lower=i, energy_eV=one.below_cbm_eV, emits=room > 0.01))
+    return tuple(found)
+
+
 def report(
     model: Model, gap_eV: float = 4.22, *levels: Level, theory: LevelOfTheory = HSE_SOC, **fields
 ) -> LevelReport:
@@ -84,6 +97,7 @@ def report(
         cbm_eV=None if gap_eV is None else 1.0 + gap_eV,
         direct=True,
         levels=levels,
+        transitions=transitions(model, gap_eV, levels),
         **(defaults | fields),
     )
 

@@ -74,7 +74,7 @@ def test_answer_says_what_fits_and_what_that_means():
     answer = compare(example(), PL).answer
     assert "2.384 eV, 520 nm (2.30 to 2.48 eV)" in answer
     assert (
-        "Of 5 transitions computed at HSE06+SOC, 1 lies in that interval: V_Br⁰ · 21 atoms, filled level → VBM"
+        "Of 5 transitions computed at HSE06+SOC, 1 lies in that interval: V_Br⁰ · 21 atoms, singly occupied level → VBM"
         in answer
     )
     assert "The gap of the perfect crystal is 4.22 eV (294 nm), 1.84 eV above the measured energy" in answer
@@ -137,7 +137,7 @@ def test_rows_show_every_charge_state_from_plus_to_minus():
         ("octahedron", 4.42, 3.9),
     ]
     assert rows[2].difference_eV == pytest.approx(0.04)
-    assert rows[2].note == "filled, deep, 83 % at the vacancy"
+    assert rows[2].note == "singly occupied, deep, 83 % at the vacancy"
     assert rows[4].note == "[PbBr6]⁴⁻: not the neutral Cs4PbBr6 unit that was published"
 
 

@@ -85,7 +85,7 @@ def test_page_can_be_read_aloud(text):
     assert len(drawings) == 3
     assert all(set(attrs["aria-labelledby"].split()) <= ids for attrs in drawings)
     assert ("html", {"lang": "en"}) in reader.tags
-    assert "V_Br⁰ · 21 atoms: gap 4.22 eV, filled level at 2.44 eV" in text
+    assert "V_Br⁰ · 21 atoms: gap 4.22 eV, singly occupied level at 2.44 eV" in text
 
 
 def test_numbers_come_from_the_embedded_data(text):
