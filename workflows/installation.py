@@ -108,7 +108,7 @@ def install_gpaw() -> str:
     if shutil.which("g++") is None:
         raise InputError("Building GPAW needs g++: apt-get install g++, or: conda install -c conda-forge cxx-compiler.")
     install_pyscf()
-    _pip("install", "gpaw-data>=1.2")
+    _pip("install", "gpaw-data>=1.2", "pyfftw>=0.15")
     found = subprocess.run(
         [sys.executable, "-c", "import pyscf; print(pyscf.__path__[0])"], capture_output=True, text=True, check=False
     )

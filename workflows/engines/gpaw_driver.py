@@ -24,6 +24,7 @@ from midgap.structures.document import write_atomic
 from midgap.structures.model import Model
 from midgap.workflows.calculation import Calculation, CalculationResult
 from midgap.workflows.engines.gpaw import START, WAVEFUNCTIONS, Gpaw, say
+from midgap.workflows.engines.gpaw_fft import use_pyfftw
 from midgap.workflows.relaxation import propose
 
 CUTOFF_EV = 340.0
@@ -39,6 +40,7 @@ def main() -> None:
     """Run the calculation of the current folder; an expected failure is left in ``failure.txt``."""
     from gpaw import KohnShamConvergenceError
 
+    use_pyfftw()
     folder = Path.cwd()
     calculation = Calculation.read(folder / "calculation.json")
     (folder / "failure.txt").unlink(missing_ok=True)
@@ -121,7 +123,7 @@ def convergence(calculation: Calculation) -> dict[str, Any]:
     """
     if calculation.task == "relax":
         return {"density": 1e-4, "eigenstates": 1e-6, "bands": "occupied"}
-    return {"density": 1e-5, "eigenstates": 1e-6, "bands": "CBM+1.0"}
+    return {"density": 1e-5, "eigenstates": 1e-5, "bands": "CBM+1.0"}
 
 
 def cutoff_eV(calculation: Calculation) -> float:
