@@ -459,14 +459,21 @@ def levels_so_far(folder: Path | str) -> Levels:
     folder
         The folder of the run (`midgap.workflows.local.run_flow`).
     """
-    from midgap.defects.report import Levels
     from midgap.workflows.store import embedded_store, sqlite_in_words
 
     path = Path(folder) / "store"
     with sqlite_in_words(path):
         store = embedded_store(path)
-        found = {document["metadata"]["model"]: document for document in store.query({"metadata.task": "levels"})}
+        documents = list(store.query({"metadata.task": "levels"}))
         store.close()
+    return levels_in_documents(documents)
+
+
+def levels_in_documents(documents: Sequence[Plain]) -> Levels:
+    """The reports among the documents of a job store that have ``levels`` as their task, in the order of the models."""
+    from midgap.defects.report import Levels
+
+    found = {document["metadata"]["model"]: document for document in documents}
     in_order = sorted(found.values(), key=lambda document: document["metadata"]["order"])
     return Levels.from_dict(
         {

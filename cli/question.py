@@ -1,0 +1,55 @@
+"""The options that say what is asked, the same wherever it is computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from midgap.workflows.presets import Preset
+
+Material = Annotated[
+    str | None, typer.Option(help="Formula that midgap knows, or a structure file. (default: the preset's)")
+]
+PresetName = Annotated[str, typer.Option(help="quick, demo or standard; --dry-run shows what each computes.")]
+EngineName = Annotated[str | None, typer.Option(help="gpaw, cp2k, pyscf or vasp. (default: the preset's)")]
+Theory = Annotated[str | None, typer.Option(help="pbe, pbe+soc, hse06 or hse06+soc. (default: the preset's)")]
+Charges = Annotated[
+    str | None, typer.Option(help="Charges of the vacancies, e.g. --charges=-1,0,1. (default: the preset's)")
+]
+RecordsFile = Annotated[
+    Path | None, typer.Option(help="Measured records to compare with. (default: those published of the material)")
+]
+
+
+def question(preset: str, material: str | None, engine: str | None, theory: str | None, charges: str | None) -> Preset:
+    """The preset, changed as asked."""
+    from midgap.cli.options import parse_charges
+    from midgap.workflows.engines import engine_named
+    from midgap.workflows.presets import preset_named
+
+    asked = preset_named(preset)
+    change: dict[str, Any] = {}
+    if material is not None:
+        change["material"] = material
+    if charges is not None:
+        change["charges"] = parse_charges(charges)
+    asked = asked.model_copy(update=change)
+    if engine is not None:
+        asked = asked.with_engine(engine_named(engine).name)
+    return asked if theory is None else asked.with_theory(theory)
+
+
+def records(path: Path | None, material: str) -> Any:
+    """The records asked for, those published of the material, or None; read first, so that a typo costs no hours."""
+    from midgap.experiment.records import Records, published_records
+    from midgap.structures.errors import InputError
+
+    if path is not None:
+        return Records.read(path).in_energy()
+    try:
+        return published_records(Path(material).stem if Path(material).is_file() else material)
+    except InputError:
+        return None

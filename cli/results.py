@@ -1,0 +1,65 @@
+"""What a finished flow leaves behind for people: levels, comparison, page; the same wherever it ran."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from midgap.defects.report import Levels
+
+
+def write(levels: Levels, measured: Any, out: Path) -> dict[str, Any]:
+    """Write what there is: after a failure too, the reports of what did not fail."""
+    from midgap.experiment.comparison import compare
+    from midgap.report.page import write_page
+
+    written: dict[str, Any] = {"folder": str(out), "levels": None, "comparison": None, "page": None}
+    if not levels.reports:
+        return written
+    written["levels"] = str(levels.write(out / "levels.json"))
+    written["reports"] = [report.to_dict() for report in levels.reports]
+    if measured is not None:
+        comparison = compare(levels, measured)
+        written["comparison"] = str(comparison.write(out / "comparison.json"))
+        written["answer"] = comparison.answer
+        written["page"] = str(write_page(out / "report.html", levels, comparison, measured))
+    return written
+
+
+def tell(written: dict[str, Any]) -> None:
+    """The gap and the levels of each model, the comparison, and where the files are."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not written["levels"]:
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("model")
+    table.add_column("gap, eV", justify="right")
+    table.add_column("levels above the VBM, eV")
+    for report in written["reports"]:
+        levels = ", ".join(f"{level['above_vbm_eV']:.2f} ({level['kind']})" for level in report["levels"])
+        gap = "" if report["gap_eV"] is None else f"{report['gap_eV']:.2f}"
+        table.add_row(escape(report["label"]), gap, levels or "none")
+    out = Console()
+    out.print(table)
+    if written["comparison"]:
+        from midgap.cli.compare import print_comparison
+        from midgap.experiment.comparison import Comparison
+
+        out.print()
+        print_comparison(Comparison.read(written["comparison"]))
+    else:
+        out.print("No measured records of this material are known: compare with your own by midgap compare.")
+    for what in ("page", "levels", "comparison"):
+        if written[what]:
+            out.print(f"[dim]{what}[/] {escape(written[what])}", highlight=False, soft_wrap=True)
+
+
+def print_json(data: dict[str, Any]) -> None:
+    """One JSON object on stdout."""
+    import json
+
+    print(json.dumps(data, allow_nan=False))
