@@ -270,8 +270,10 @@ class _Tally(NamedTuple):
         if background is not None:
             seconds = 1e-9 * pairs.period_ns * pairs.n_pulses
             # A detector is open from its gate to where the next pulse's photons begin; without a gate, always.
-            rest_ns = pairs.period_ns - pairs.alignment.rise_bins * pairs.alignment.bin_ns - pairs.gates_ns
-            open_part = np.where(pairs.gates_ns == 0, 1.0, rest_ns / pairs.period_ns)
+            alignment = pairs.alignment
+            open_ns = alignment.n_bins * alignment.bin_ns
+            rest_ns = open_ns - alignment.rise_bins * alignment.bin_ns - pairs.gates_ns
+            open_part = np.where(pairs.gates_ns == 0, 1.0, rest_ns / open_ns)
             ends = np.array(background.ends())
             known = ends[:, :, None] * seconds * open_part
         return cls(behind[0], behind[1], len(sides), singles, pairs.n_pulses, known)

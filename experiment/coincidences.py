@@ -39,42 +39,59 @@ class Alignment(Document):
         Delay at which a pulse's photons begin to be counted; earlier ones are the previous pulse's.
     rise_bins
         The steepest rise is this much later than ``start_bins``.
-    period_bins, bin_ns
-        The laser's period in bins, and their width.
+    n_bins, bin_ns
+        Bins that delays can fall into, and their width: together the laser's period, unless that is longer
+        than the electronics can count.
+    period_ns
+        Between laser pulses.
     """
 
     detectors: tuple[int, int]
     start_bins: tuple[int, int]
     rise_bins: int
-    period_bins: PositiveInt
+    n_bins: PositiveInt
     bin_ns: PositiveFloat
+    period_ns: PositiveFloat
 
     @classmethod
     def of(cls, stream: PhotonStream, detectors: tuple[int, int]) -> Self:
-        """Find it from the decays of the two detectors.
+        """Find it from the decays of a stream; as `from_decays`."""
+        first, second = (stream.decay(channel) for channel in detectors)
+        decays = np.zeros((max(detectors) + 1, stream.delay_bins), np.int64)
+        decays[list(detectors)] = first, second
+        return cls.from_decays(stream, decays, detectors)
+
+    @classmethod
+    def from_decays(cls, stream: PhotonStream, decays: Ints, detectors: tuple[int, int]) -> Self:
+        """Find it from decays, shape (channels, delay_bins); the stream gives the units.
 
         Raises
         ------
         InputError
             A detector has no photons, or the stream is T2.
         """
-        decays = [stream.decay(channel) for channel in detectors]
-        for channel, decay in zip(detectors, decays, strict=True):
-            if not decay.sum():
+        for channel in detectors:
+            if channel >= len(decays) or not decays[channel].any():
                 raise InputError(f"Channel {channel} has no photons within the laser's period.")
-        n = stream.period_bins
-        bin_ns = 1e9 * stream.time_unit_s / n
-        shift = circular_delay(decays[0], decays[1])
-        rise = steepest_rise(decays[0] + np.roll(decays[1], -shift))
+        first, second = (decays[channel] for channel in detectors)
+        n = stream.delay_bins
+        bin_ns = 1e9 * stream.time_unit_s / stream.period_bins
+        shift = circular_delay(first, second)
         before = max(1, min(round(BEFORE_LIGHT_NS / bin_ns), n // 10))
-        start = (rise - before) % n
+        start = (steepest_rise(first + np.roll(second, -shift)) - before) % n
         return cls(
             detectors=detectors,
             start_bins=(start, (start + shift) % n),
             rise_bins=before,
-            period_bins=n,
+            n_bins=n,
             bin_ns=bin_ns,
+            period_ns=1e9 * stream.time_unit_s,
         )
+
+    @property
+    def shift_bins(self) -> int:
+        """By how much the second detector's decay is later, within the period."""
+        return (self.start_bins[1] - self.start_bins[0]) % self.n_bins
 
     def aligned(self, stream: PhotonStream, which: int) -> tuple[Ints, NDArray[np.int32]]:
         """Pulse and delay (in bins, from the start) of the photons of the first or second detector."""
@@ -82,9 +99,7 @@ class Alignment(Document):
         pulse, delay = np.empty(len(stream), np.int64), np.empty(len(stream), np.int32)
         kernels = compiled("photon_kernels")
         start, channel = self.start_bins[which], self.detectors[which]
-        n = kernels.align(
-            stream.time, stream.channel, stream.dtime, channel, start, self.period_bins, pulse, delay
-        )
+        n = kernels.align(stream.time, stream.channel, stream.dtime, channel, start, self.n_bins, pulse, delay)
         pulse, delay = pulse[:n], delay[:n]
         if n and kernels.backward_steps(pulse, pulse[0])[0]:
             order = np.argsort(pulse, kind="stable")
@@ -140,7 +155,7 @@ class PulsePairs(Document):
 
     @property
     def period_ns(self) -> float:
-        return self.alignment.period_bins * self.alignment.bin_ns
+        return self.alignment.period_ns
 
 
 class PulseCorrelator:
@@ -153,11 +168,12 @@ class PulseCorrelator:
     """
 
     def __init__(self, alignment: Alignment, n_side: int = 20) -> None:
-        period_ns = alignment.period_bins * alignment.bin_ns
+        period_ns = alignment.period_ns
         self.alignment = alignment
         self.max_lag = math.ceil(1e9 * LONGEST_CABLE_S / period_ns) + 1 + n_side
-        self.gates_ns = np.concatenate([[0.0], np.geomspace(FIRST_GATE_NS, 0.5 * period_ns, N_GATES - 1)])
-        after_ns = (np.arange(alignment.period_bins) - alignment.rise_bins) * alignment.bin_ns
+        latest_ns = max(0.5 * alignment.n_bins * alignment.bin_ns, 2 * FIRST_GATE_NS)
+        self.gates_ns = np.concatenate([[0.0], np.geomspace(FIRST_GATE_NS, latest_ns, N_GATES - 1)])
+        after_ns = (np.arange(alignment.n_bins) - alignment.rise_bins) * alignment.bin_ns
         self._gate_of = np.maximum(np.searchsorted(self.gates_ns, after_ns, side="right") - 1, 0)
         self.counts = np.zeros((2 * self.max_lag + 1, N_GATES), np.int64)
         self.singles = np.zeros((2, N_GATES), np.int64)
@@ -192,9 +208,7 @@ class PulseCorrelator:
         )
 
 
-def pulse_pairs(
-    pieces: PhotonStream | Iterable[PhotonStream], alignment: Alignment, n_side: int = 20
-) -> PulsePairs:
+def pulse_pairs(pieces: PhotonStream | Iterable[PhotonStream], alignment: Alignment, n_side: int = 20) -> PulsePairs:
     """Pairs of a whole stream, or of its pieces in order."""
     correlator = PulseCorrelator(alignment, n_side)
     for piece in [pieces] if isinstance(pieces, PhotonStream) else pieces:

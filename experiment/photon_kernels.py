@@ -52,8 +52,9 @@ def decays(dtime, channel, counts):
     n_channels, n_bins = counts.shape
     for i in range(len(dtime)):
         longest = max(longest, dtime[i])
-        if channel[i] < n_channels and 0 <= dtime[i] < n_bins:
-            counts[channel[i], dtime[i]] += 1
+        if 0 <= dtime[i] < n_bins:
+            if channel[i] < n_channels:
+                counts[channel[i], dtime[i]] += 1
         else:
             beyond += 1
     return beyond, longest

@@ -19,6 +19,13 @@ EMPTY_PART = 0.01
 """A channel with less than this part of the busiest one's photons is called empty."""
 
 
+MOST_DELAY_BINS = 1 << 16
+"""Delays have at most 16 bits in any format."""
+MOST_TRACE_BINS = 20_000_000
+MOST_BEYOND = 0.2
+"""With a larger part of the delays beyond the laser's period, the sync rate or the mode is not what the header says."""
+
+
 class Header(Document):
     """What a file says of itself; None where it does not.
 
@@ -86,7 +93,9 @@ class PhotonStream:
         units = [("time", self.time_unit_s), ("delay", 1.0 if self.dtime_unit_s is None else self.dtime_unit_s)]
         for name, unit in units:
             if not 0 < unit < 10:
-                raise InputError(f"The {name} unit of the photons is {unit!r} s, which cannot be; the header is damaged.")
+                raise InputError(
+                    f"The {name} unit of the photons is {unit!r} s, which cannot be; the header is damaged."
+                )
         if self.mode == "T3" and self.period_bins < 2:
             raise InputError(
                 f"The delays' unit, {self.dtime_unit_s:.3g} s, is not smaller than the period of the laser, "
@@ -112,6 +121,11 @@ class PhotonStream:
             raise InputError("A T2 stream has no laser period.")
         return round(self.time_unit_s / self.dtime_unit_s)
 
+    @property
+    def delay_bins(self) -> int:
+        """T3: bins of a decay: a period of the laser, or as far as delays of 16 bits reach."""
+        return min(self.period_bins, MOST_DELAY_BINS)
+
     def times_s(self) -> NDArray[np.float64]:
         """Arrival times in s, shape (photons,); after an hour still exact to a picosecond."""
         times = self.time * self.time_unit_s
@@ -134,12 +148,12 @@ class PhotonStream:
         return replace(self, time=self.time[which], channel=self.channel[which], dtime=dtime)
 
     def decay(self, channel: int | None = None) -> Ints:
-        """T3: photons by delay, shape (period_bins,); delays beyond the period are left out."""
+        """T3: photons by delay, shape (delay_bins,); delays beyond the period are left out."""
         if self.dtime is None:
             raise InputError("A T2 stream has no decay: its photons are not timed against laser pulses.")
         delays = self.dtime if channel is None else self.dtime[self.channel == channel]
-        counts = np.bincount(delays, minlength=self.period_bins) if len(delays) else np.zeros(self.period_bins)
-        return counts[: self.period_bins].astype(np.int64)
+        n = self.delay_bins
+        return np.bincount(delays[(delays >= 0) & (delays < n)], minlength=n).astype(np.int64)
 
     def trace(self, bin_s: float) -> Ints:
         """Photons in successive bins of ``bin_s``; a last bin that is not full is left out.
@@ -151,6 +165,10 @@ class PhotonStream:
         """
         width = bin_s / self.time_unit_s
         n_bins = int(self.duration / width) if width > 0 else 0
+        if n_bins > MOST_TRACE_BINS:
+            raise InputError(
+                f"Bins of {bin_s} s in {self.duration_s:.3g} s are more than {MOST_TRACE_BINS}; take longer ones."
+            )
         if n_bins < 1:
             raise InputError(f"The trace's bin, {bin_s} s, does not fit into a measurement of {self.duration_s:.3g} s.")
         edges = np.ceil(np.arange(n_bins + 1) * width).astype(np.int64)
@@ -212,7 +230,30 @@ def detectors_from_counts(counts: NDArray[np.integer]) -> Detectors:
 
 
 def check(stream: PhotonStream) -> tuple[str, ...]:
+    """`contradictions` of a whole stream.
+
+    Raises
+    ------
+    InputError
+        There are no photons, or most delays cannot belong to this laser.
+    """
+    if stream.dtime is None or not len(stream):
+        return contradictions(stream, len(stream))
+    beyond = int(np.count_nonzero((stream.dtime >= stream.delay_bins) | (stream.dtime < 0)))
+    return contradictions(stream, len(stream), beyond, int(stream.dtime.max()))
+
+
+def contradictions(
+    stream: PhotonStream, n_photons: int, n_beyond: int = 0, longest_delay: int = 0
+) -> tuple[str, ...]:
     """The header's claims against the photons: a sentence with both figures for each contradiction.
+
+    Parameters
+    ----------
+    stream
+        Any piece of the stream that knows the whole duration.
+    n_photons, n_beyond, longest_delay
+        Of the whole stream: photons, those of them whose delay is longer than the period, the longest one.
 
     Raises
     ------
@@ -220,8 +261,9 @@ def check(stream: PhotonStream) -> tuple[str, ...]:
         There are no photons, or most delays cannot belong to this laser.
     """
     header, found = stream.header, []
-    if not len(stream):
-        raise InputError(f"{header.source_file or 'The stream'} holds no photons.")
+    name = header.source_file or "The stream"
+    if not n_photons:
+        raise InputError(f"{name} holds no photons.")
     if stream.mode == "T3" and header.sync_rate_Hz and not _near(header.sync_rate_Hz, stream.rep_rate_Hz, 0.01):
         found.append(
             f"The header's sync rate is {header.sync_rate_Hz:.6g} Hz, but its time unit means {stream.rep_rate_Hz:.6g} Hz; "
@@ -232,24 +274,16 @@ def check(stream: PhotonStream) -> tuple[str, ...]:
             f"The header's acquisition time is {header.acquisition_s:.4g} s, but its events last {stream.duration_s:.4g} s: "
             "the measurement was stopped early, or the sync rate is wrong."
         )
-    found += _check_delays(stream)
+    if n_beyond:
+        assert stream.dtime_unit_s is not None
+        figures = (
+            f"{n_beyond} of {n_photons} delays ({n_beyond / n_photons:.1%}) are longer than the laser's period, "
+            f"{1e9 * stream.time_unit_s:.5g} ns by the header (the longest is {1e9 * longest_delay * stream.dtime_unit_s:.5g} ns)"
+        )
+        if n_beyond > MOST_BEYOND * n_photons:
+            raise InputError(f"{name}: {figures}: the sync rate is wrong, or these are no T3 records.")
+        found.append(figures + "; they are left out of decays and pairs.")
     return tuple(found)
-
-
-def _check_delays(stream: PhotonStream) -> list[str]:
-    if stream.dtime is None:
-        return []
-    beyond = int(np.count_nonzero(stream.dtime > stream.period_bins * 1.01))
-    if not beyond:
-        return []
-    figures = (
-        f"{beyond} of {len(stream)} delays ({beyond / len(stream):.1%}) are longer than the laser's period, "
-        f"{1e9 * stream.time_unit_s:.5g} ns by the header (the longest is {stream.dtimes_ns().max():.5g} ns)"
-    )
-    if beyond > 0.2 * len(stream):
-        name = stream.header.source_file or "The stream"
-        raise InputError(f"{name}: {figures}: the sync rate is wrong, or these are no T3 records.")
-    return [figures + "; they are left out of decays."]
 
 
 def _near(a: float, b: float, part: float) -> bool:
