@@ -248,6 +248,9 @@ class InTime(_Watch):
             self.job.terminate()
         return False
 
+    def correct(self, directory: str = "./") -> dict[str, Any]:
+        return {"errors": [], "actions": None}
+
 
 class OfEngine(_Watch):
     """One of custodian's handlers, not asked about a run that gave a result or was stopped by us."""

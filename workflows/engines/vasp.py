@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from midgap.workflows.engines.vasp_potentials import (
     potentials_here,
     write_potcar,
 )
-from midgap.workflows.engines.vasp_programs import absent, parallel, program_for, ranks, words
+from midgap.workflows.engines.vasp_programs import absent, parallel, program_for, ranks, updates, words
 from midgap.workflows.engines.vasp_result import read_result
 from midgap.workflows.engines.vasp_settings import VaspSettings, for_step
 
@@ -90,13 +91,12 @@ class Vasp(Engine):
             before.append(("HSE06", False))
         asked = dict(calculation.engine_settings)
         if theory.spin_orbit:
-            asked = {f"{name}:program": "std" for name in ("pbe", "hse06")} | asked
-            asked = {"ISYM": -1} | asked
-        exchange = theory.exact_exchange
+            asked = {"pbe:program": "std", "hse06:program": "std", "ISYM": -1, **asked}
         earlier = []
         for functional, soc in before:
-            change = {"functional": functional, "spin_orbit": soc}
-            change["exact_exchange"] = exchange if functional == "HSE06" else None
+            change: dict[str, object] = {"functional": functional, "spin_orbit": soc}
+            if functional != "HSE06":
+                change |= {"exact_exchange": None, "screening_per_ang": None}
             earlier.append(
                 calculation.model_copy(
                     update={"theory": theory.model_copy(update=change), "engine_settings": dict(asked)}
@@ -151,6 +151,7 @@ class Vasp(Engine):
             total,
             start=start,
             steps_done=steps_done,
+            updates=updates(),
         )
         return incar(calculation, run)
 
@@ -208,7 +209,12 @@ class Vasp(Engine):
     # After the run
 
     def read_result(self, calculation: Calculation, folder: Path) -> CalculationResult:
-        return read_result(calculation, folder, n_electrons(calculation.model, _potentials(calculation)))
+        result = read_result(calculation, folder, n_electrons(calculation.model, _potentials(calculation)))
+        provenance = result.provenance.model_copy(update={"command": shlex.join(words(program_for(calculation)))})
+        update: dict[str, object] = {"provenance": provenance}
+        if result.electronic_structure is not None:
+            update["electronic_structure"] = result.electronic_structure.model_copy(update={"provenance": provenance})
+        return result.model_copy(update=update)
 
     def remedy(self, calculation: Calculation, folder: Path, failures: int) -> Calculation | None:
         """Go on once after a crash, or after outputs that cannot be read; not where it would end the same way."""

@@ -101,15 +101,18 @@ def archive_steps(folder: Path) -> None:
 
 
 def electronic_steps(folder: Path) -> list[tuple[str, float]]:
-    """Algorithm and change of energy in eV of each electronic step of the geometry that is computed now."""
+    """Algorithm and change of energy in eV of each electronic step of the last geometry."""
     path = folder / "OSZICAR"
     if not path.is_file():
         return []
     steps: list[tuple[str, float]] = []
+    over = False
     for line in path.read_text(errors="replace").splitlines():
         if "E0=" in line:
-            steps.clear()
+            over = True
         elif found := re.match(r"\s*([A-Z]{3}):\s+\d+\s+\S+\s+(\S+)", line):
+            if over:
+                steps, over = [], False
             try:
                 steps.append((found[1], float(found[2])))
             except ValueError:  # ****
@@ -241,6 +244,15 @@ def last_words(folder: Path) -> str:
     return "\n".join(
         _ends(path)[1][-65536:] for name in ("stdout.txt", "stderr.txt") if (path := folder / name).is_file()
     )
+
+
+def ends_with(path: Path, word: str) -> bool:
+    """Whether a file ends with a word, white space aside."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 200))
+        return stream.read().decode(errors="replace").rstrip().endswith(word)
 
 
 def _ends(path: Path) -> tuple[str, str]:

@@ -83,12 +83,26 @@ class NotConverged(UnconvergedErrorHandler):
     """Custodian's ladder of algorithms (hybrids: Normal, All, Damped), for the SCF alone.
 
     Its own check reads the whole vasprun.xml, which may be gigabytes, and takes a relaxation that was
-    stopped or used up its steps for an error.
+    stopped or used up its steps for an error. Each rung may cost a day, and the ladder is a circle: it is
+    climbed once.
     """
+
+    RUNGS = 3
+
+    def __init__(self) -> None:
+        super().__init__("vasprun.xml")
+        self.times = 0
 
     def check(self, directory: str = "./") -> bool:
         state = run_state(Path(directory))
         return state.finished and not state.stopped and not state.scf_converged
+
+    def correct(self, directory: str = "./") -> dict[str, Any]:
+        self.times += 1
+        if self.times > self.RUNGS:
+            return {"errors": ["the SCF does not converge"], "actions": None}
+        done: dict[str, Any] = super().correct(directory)
+        return done
 
 
 class Frozen(ErrorHandler):

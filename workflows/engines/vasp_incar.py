@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pymatgen.core import Element
@@ -20,7 +20,7 @@ from midgap.workflows.calculation import Calculation
 from midgap.workflows.engines.moments import initial_moments
 from midgap.workflows.engines.vasp_geometry import order
 from midgap.workflows.engines.vasp_potentials import Potential
-from midgap.workflows.engines.vasp_settings import Value, tags
+from midgap.workflows.engines.vasp_settings import ELSEWHERE, Value, tags
 
 Start = Literal["scratch", "density", "wavefunctions"]
 """What a run begins from."""
@@ -51,6 +51,8 @@ class Run:
         What there is to begin from.
     steps_done
         Ionic steps of earlier runs of the same relaxation.
+    updates
+        Tags set for every run by other means, below the calculation's own settings.
     """
 
     potentials: Sequence[Potential]
@@ -58,6 +60,7 @@ class Run:
     ranks: int = 1
     start: Start = "scratch"
     steps_done: int = 0
+    updates: Mapping[str, Value] = field(default_factory=dict)
 
 
 def n_electrons(model: Model, potentials: Sequence[Potential]) -> float:
@@ -107,7 +110,10 @@ def incar(calculation: Calculation, run: Run) -> list[Tag]:
         ENCUT is not known, or the user's MAGMOM has a wrong length.
     """
     asked = tags(calculation)
-    ours = {tag.name: tag for tag in _defaults(calculation, run, has_cutoff="ENCUT" in asked)}
+    general = {name: value for name, value in run.updates.items() if name not in ELSEWHERE and name not in asked}
+    ours = {tag.name: tag for tag in _defaults(calculation, run, has_cutoff="ENCUT" in asked | general)}
+    for name, value in general.items():
+        ours[name] = Tag(name, value, "by VASP_INCAR_UPDATES of atomate2")
     for name, value in asked.items():
         ours[name] = Tag(name, value, "as asked")
     _check_moments(calculation, asked.get("MAGMOM"))
@@ -131,7 +137,7 @@ def _defaults(calculation: Calculation, run: Run, has_cutoff: bool) -> Iterator[
         yield Tag("IVDW", 12, "D3 with Becke-Johnson damping")
     if hybrid:
         yield Tag("LHFCALC", True, "hybrid functional")
-        yield Tag("HFSCREEN", 0.2, "HSE06: 0.11 / bohr")
+        yield Tag("HFSCREEN", theory.screening_per_ang or 0.2, "1/Å; HSE06 has 0.11 / bohr")
         yield Tag("AEXX", theory.exact_exchange or 0.25, "fraction of exact exchange")
         fast = "Fast: half the cost, noise well below the force threshold"
         yield Tag("PRECFOCK", "Fast" if relax else "Normal", fast if relax else "levels want the better exchange grid")

@@ -9,7 +9,7 @@ import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from midgap.structures.errors import InputError
 from midgap.workflows.calculation import Calculation
@@ -51,6 +51,13 @@ def words(program: Program) -> list[str]:
 
     asked = str(getattr(Atomate2Settings(), SETTING[program]))
     return shlex.split(os.path.expandvars(asked))
+
+
+def updates() -> dict[str, Any]:
+    """INCAR tags that atomate2 is told to set in every run (VASP_INCAR_UPDATES)."""
+    from atomate2.settings import Atomate2Settings
+
+    return dict(Atomate2Settings().VASP_INCAR_UPDATES)
 
 
 def program_word(command: Sequence[str]) -> int:

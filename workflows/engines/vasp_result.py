@@ -112,6 +112,8 @@ def _electronic_structure(calculation: Calculation, folder: Path) -> ElectronicS
     from midgap.defects.parsers.vasp import read_vasp
 
     model = calculation.model
+    if not files.ends_with(folder / "vasprun.xml", "</modeling>"):
+        raise ComputationError(f"vasprun.xml of {model.name} in {folder} was cut short.")
     try:
         found = read_vasp(folder)
     except InputError as error:
