@@ -22,7 +22,7 @@ def main() -> None:
     sums, squares = kernel.harmonic_sums(max(REALISATIONS))
     rows = []
     for seed, (n, realisations) in enumerate(REALISATIONS.items()):
-        sample = np.sort(kernel.null_statistics(n, realisations, seed, sums, squares))
+        sample = np.sort(kernel.null_statistics(n, realisations, np.random.default_rng(seed), sums, squares))
         thresholds = np.quantile(sample, CONFIDENCES)
         # Standard error of a quantile from the order statistics one binomial deviation away.
         off = [np.sqrt(q * (1 - q) / realisations) for q in CONFIDENCES]

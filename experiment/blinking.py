@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
+from pydantic import NonNegativeFloat, PositiveFloat
+
 from midgap.experiment.change_points import ChangePoints
+from midgap.experiment.level_clustering import cluster
 from midgap.experiment.records import IntensityLevel, Quantity
 from midgap.structures.document import Document, FloatArray, IntArray
+from midgap.structures.errors import InputError
 
 Label = Literal["ON", "GRAY", "OFF"]
 
 
 class Trace(Document):
-    """Counts in bins of ``bin_s``; shape (n_bins,); an unfinished last bin is left out."""
+    """Counts in bins of ``bin_s``, shape (n_bins,); an unfinished last bin is left out."""
 
-    bin_s: float
+    bin_s: PositiveFloat
     counts: IntArray
 
 
@@ -24,13 +29,15 @@ class IntensityLevels(Document):
     Attributes
     ----------
     first_photon, num_photons, start_time_s, end_time_s, level
-        One a segment, shape (n_segments,). Neighbours that lie in one level are one segment. ``level``
-        counts from 0, the dimmest.
+        One a segment, shape (n_segments,). Neighbours that lie in one level are one segment. ``level`` counts from 0,
+        the dimmest.
     rate_cps
-        One a level, background included; ``label`` what it is called, ``time_fraction`` how much of the
-        time is spent in it.
+        One a level, background included, with the interval of a Poisson count at 95 %; ``label`` is what it is called,
+        ``time_fraction`` how much of the time is spent in it.
     bic
         By number of levels tried; the largest is taken.
+    off_below, on_above
+        The fractions of the brightest level's rate that the labels go by.
     """
 
     first_photon: IntArray
@@ -42,16 +49,51 @@ class IntensityLevels(Document):
     time_fraction: FloatArray
     label: tuple[Label, ...]
     bic: dict[int, float]
-    background_cps: float
+    background_cps: NonNegativeFloat
+    off_below: float
+    on_above: float
 
     def segments(self) -> tuple[IntensityLevel, ...]:
-        """As a `ParticleRecord` holds them, one a segment."""
-        raise NotImplementedError
+        """As a `ParticleRecord` holds them, one a segment; ``name`` is the label, ``group_id`` the level."""
+        dwell = self.end_time_s - self.start_time_s
+        return tuple(
+            IntensityLevel(
+                name=self.label[self.level[i]],
+                group_id=int(self.level[i]),
+                start_time_s=float(self.start_time_s[i]),
+                end_time_s=float(self.end_time_s[i]),
+                dwell_time_s=float(dwell[i]),
+                num_photons=int(self.num_photons[i]),
+                intensity_cps=float(self.num_photons[i] / dwell[i]),
+            )
+            for i in range(self.level.size)
+        )
 
 
 def intensity_trace(time_s: Any, duration_s: float, bin_s: float = 0.01) -> Trace:
-    """Photons a bin."""
-    raise NotImplementedError
+    """Photons a bin.
+
+    Raises
+    ------
+    InputError
+        The bin is not positive, or longer than the measurement, or so short that there are more than 10⁸.
+    """
+    if not 0 < bin_s <= duration_s:
+        raise InputError(f"A bin of {bin_s} s does not fit into a measurement of {duration_s} s.")
+    n_bins = int(duration_s / bin_s * (1 + 1e-12))
+    if n_bins > 100_000_000:
+        raise InputError(f"Bins of {bin_s} s would be {n_bins:.0e} in {duration_s} s; take longer ones.")
+    index = (np.asarray(time_s, dtype=float) / bin_s).astype(np.int64)
+    return Trace(bin_s=bin_s, counts=np.bincount(index[(index >= 0) & (index < n_bins)], minlength=n_bins))
+
+
+def intensity_histogram(trace: Trace, n_bins: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Edges in counts per second, shape (n_bins+1,), and the number of time bins in each, shape (n_bins,)."""
+    top = int(trace.counts.max(initial=0)) + 1
+    # Whole counts in each bin: a comb of full and empty bins would be an artefact.
+    width = max(1, -(-top // n_bins))
+    edges = np.arange(0, top + width, width)
+    return (edges - 0.5) / trace.bin_s, np.histogram(trace.counts, edges - 0.5)[0]
 
 
 def cluster_levels(
@@ -72,12 +114,80 @@ def cluster_levels(
     n_levels
         None: chosen by BIC among 1 to ``max_levels``.
     off_below, on_above
-        A level is OFF below this fraction of the brightest level's rate, ON from this fraction on, and
-        GRAY between; both net of ``background_cps``.
+        A level is OFF below this fraction of the brightest level's rate, ON from this fraction on, and GRAY between;
+        both net of ``background_cps``. They are conventions, not results.
+
+    Raises
+    ------
+    InputError
+        No photons, a duration shorter than the photons, or thresholds out of order.
     """
-    raise NotImplementedError
+    time: np.ndarray = np.asarray(time_s, dtype=float)
+    if time.size == 0:
+        raise InputError("There are no photons, hence no levels.")
+    if not duration_s >= time[-1] or duration_s <= 0:
+        raise InputError(
+            f"The measurement is said to last {duration_s} s, but its last photon came after {time[-1]} s."
+        )
+    if not 0 <= off_below <= on_above <= 1:
+        raise InputError(f"Thresholds of the labels must ascend within 0...1, not {off_below} and {on_above}.")
+    bounds = np.concatenate([[0.0], time[changes.photon], [duration_s]])
+    first = np.concatenate([[0], changes.photon + 1, [time.size]])
+    photons, dwell = np.diff(first), np.diff(bounds)
+    there = dwell > 0
+    photons, dwell, first, start = photons[there], dwell[there], first[:-1][there], bounds[:-1][there]
+    if n_levels is not None and not 1 <= n_levels <= photons.size:
+        raise InputError(f"{photons.size} segments make 1 to {photons.size} levels, not {n_levels}.")
+    tried = cluster(photons, dwell, min(max_levels, photons.size), n_levels)
+    bic = {n: clustering.bic for n, clustering in tried.items()}
+    best = tried[n_levels or max(bic, key=bic.__getitem__)]
+    used, level = np.unique(best.level, return_inverse=True)
+    heads = np.concatenate([[0], np.nonzero(np.diff(level))[0] + 1])
+    segment_photons = np.add.reduceat(photons, heads)
+    totals, times = (np.bincount(level, weights=x, minlength=used.size) for x in (photons, dwell))
+    net = np.maximum(totals / times - background_cps, 0.0)
+    part = net / max(net.max(), 1e-300)
+    return IntensityLevels(
+        first_photon=first[heads],
+        num_photons=segment_photons,
+        start_time_s=start[heads],
+        end_time_s=np.append(start[heads][1:], duration_s),
+        level=level[heads],
+        rate_cps=tuple(_rate(n, t) for n, t in zip(totals, times, strict=True)),
+        time_fraction=times / times.sum(),
+        label=tuple("OFF" if x < off_below else "ON" if x >= on_above else "GRAY" for x in part),
+        bic=bic,
+        background_cps=background_cps,
+        off_below=off_below,
+        on_above=on_above,
+    )
 
 
-def on_fraction(levels: IntensityLevels, ci_level: float = 0.95) -> Quantity:
-    """Fraction of the time spent ON, with an interval from resampled pairs of ON and not-ON times."""
-    raise NotImplementedError
+def on_fraction(levels: IntensityLevels, ci_level: float = 0.95, resamples: int = 2000) -> Quantity:
+    """Fraction of the time spent ON.
+
+    The interval is from a bootstrap of cycles, each an ON time with the time until the next; None with fewer than 10
+    cycles. It supposes that cycles are alike, which times with a power law without a mean are not.
+    """
+    on = np.array([levels.label[i] == "ON" for i in levels.level])
+    dwell = levels.end_time_s - levels.start_time_s
+    value = float(dwell[on].sum() / dwell.sum())
+    begins = np.nonzero(on & ~np.concatenate([[False], on[:-1]]))[0]
+    if begins.size < 10:
+        return Quantity(value=value)
+    on_time = np.add.reduceat(np.where(on, dwell, 0.0), begins)
+    all_time = np.add.reduceat(dwell, begins)
+    draws = np.random.default_rng(0).integers(begins.size, size=(resamples, begins.size))
+    sample = on_time[draws].sum(axis=1) / all_time[draws].sum(axis=1)
+    lo, hi = np.quantile(sample, [0.5 - 0.5 * ci_level, 0.5 + 0.5 * ci_level])
+    return Quantity(value=value, lo=min(float(lo), value), hi=max(float(hi), value))
+
+
+def _rate(photons: float, time_s: float) -> Quantity:
+    """With the exact interval of a Poisson count (F. Garwood, Biometrika 28, 437 (1936))."""
+    from scipy.stats import chi2
+
+    lo = 0.5 * chi2.ppf(0.025, 2 * photons) if photons > 0 else 0.0
+    return Quantity(
+        value=photons / time_s, lo=float(lo) / time_s, hi=0.5 * float(chi2.ppf(0.975, 2 * photons + 2)) / time_s
+    )

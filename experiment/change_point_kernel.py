@@ -102,15 +102,14 @@ def _tails(n):
 
 
 @njit(cache=True)
-def null_statistics(n, realisations, seed, sums, squares):
-    """`statistic` of n intervals at a constant rate, ``realisations`` times."""
-    np.random.seed(seed)
+def null_statistics(n, realisations, generator, sums, squares):
+    """`ratio` of n intervals at a constant rate, ``realisations`` times."""
     time = np.zeros(n + 1)
     out = np.empty(realisations)
     mean, inverse, ends = weights(n, sums, squares)
     for r in range(realisations):
         for i in range(n):
-            time[i + 1] = time[i] - math.log(1.0 - np.random.random())
+            time[i + 1] = time[i] - math.log(1.0 - generator.random())
         best = -np.inf
         for k in range(1, n):
             v = time[k] / time[n]
