@@ -128,7 +128,7 @@ class PhotonStream:
 
     def times_s(self) -> NDArray[np.float64]:
         """Arrival times in s, shape (photons,); after an hour still exact to a picosecond."""
-        times = self.time * self.time_unit_s
+        times: NDArray[np.float64] = self.time.astype(np.float64) * self.time_unit_s
         if self.dtime is not None and self.dtime_unit_s is not None:
             times += self.dtime * self.dtime_unit_s
         return times
@@ -137,7 +137,7 @@ class PhotonStream:
         """T3: delays after the laser pulse in ns, shape (photons,)."""
         if self.dtime is None or self.dtime_unit_s is None:
             raise InputError("A T2 stream has no delays after a laser pulse.")
-        return self.dtime * (1e9 * self.dtime_unit_s)
+        return self.dtime.astype(np.float64) * (1e9 * self.dtime_unit_s)
 
     def only(self, channels: Sequence[int]) -> PhotonStream:
         """The photons of these channels."""
@@ -243,9 +243,7 @@ def check(stream: PhotonStream) -> tuple[str, ...]:
     return contradictions(stream, len(stream), beyond, int(stream.dtime.max()))
 
 
-def contradictions(
-    stream: PhotonStream, n_photons: int, n_beyond: int = 0, longest_delay: int = 0
-) -> tuple[str, ...]:
+def contradictions(stream: PhotonStream, n_photons: int, n_beyond: int = 0, longest_delay: int = 0) -> tuple[str, ...]:
     """The header's claims against the photons: a sentence with both figures for each contradiction.
 
     Parameters

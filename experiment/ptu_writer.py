@@ -58,17 +58,16 @@ def _t3_records(stream: PhotonStream) -> NDArray[np.uint32]:
     assert stream.dtime is not None
     if len(stream) and not 0 <= stream.dtime.min() <= stream.dtime.max() < 1 << 15:
         raise InputError(f"Delays must fit into 15 bits; the longest is {stream.dtime.max()} of its units.")
-    photons = (
-        stream.channel.astype(np.uint32) << np.uint32(25)
-        | stream.dtime.astype(np.uint32) << np.uint32(10)
-        | (stream.time & 1023).astype(np.uint32)
-    )
+    photons = stream.channel.astype(np.uint32) << np.uint32(25)
+    photons |= stream.dtime.astype(np.uint32) << np.uint32(10)
+    photons |= (stream.time & 1023).astype(np.uint32)
     return _with_overflows(photons, stream.time >> 10, stream.duration >> 10)
 
 
 def _t2_records(stream: PhotonStream) -> NDArray[np.uint32]:
     # Channel 64 is the sync input: its bit is that of special records.
-    photons = stream.channel.astype(np.uint32) << np.uint32(25) | (stream.time & ((1 << 25) - 1)).astype(np.uint32)
+    photons = stream.channel.astype(np.uint32) << np.uint32(25)
+    photons |= (stream.time & ((1 << 25) - 1)).astype(np.uint32)
     return _with_overflows(photons, stream.time >> 25, stream.duration >> 25)
 
 

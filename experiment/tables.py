@@ -101,7 +101,7 @@ def _csv_rows(path: Path) -> list[dict[str, Any]]:
     if not lines:
         raise InputError(f"{path} is empty.")
     delimiter = max("\t;,", key=lines[0].count)
-    rows = []
+    rows: list[dict[str, Any]] = []
     reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
     try:
         for row in reader:

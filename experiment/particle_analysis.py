@@ -1,0 +1,84 @@
+"""What an analysis of one particle is asked, and all that it finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from midgap.experiment.antibunching import Background, PulsedG2
+from midgap.experiment.antibunching_cw import ContinuousG2
+from midgap.experiment.blinking import IntensityLevels
+from midgap.experiment.coincidences import TimePairs
+from midgap.experiment.level_lifetimes import SegmentLifetimes
+from midgap.experiment.lifetimes import DecayFit
+from midgap.experiment.records import ParticleRecord
+from midgap.experiment.responses import Response
+from midgap.experiment.survey import Survey
+from midgap.structures.document import Document
+
+
+class Options(Document):
+    """What the measurement does not say of itself, and how it is to be analysed.
+
+    Attributes
+    ----------
+    detectors
+        The two channels that are correlated; None takes the two with the most photons.
+    center_lag
+        Pulse lag of zero delay; None finds it.
+    background
+        ``decay``: the flat part of the decay between the pulses, where there is one; ``none``.
+    background_cps
+        Of each detector, from a measurement without particle; goes before ``background``.
+    irf_fwhm_ns
+        Gaussian response function; None fits its width.
+    cw_bin_ns, cw_reach_ns
+        Of the pairs of continuous excitation.
+    blinking
+        Whether to look for change points, levels, and their lifetimes.
+    """
+
+    sample_id: str | None = None
+    particle_id: str | None = None
+    exc_wavelength_nm: PositiveFloat | None = None
+    fluence_J_cm2: PositiveFloat | None = None
+    sigma_abs_cm2: PositiveFloat | None = None
+    temperature_K: PositiveFloat | None = None
+    detectors: tuple[int, int] | None = None
+    center_lag: int | None = None
+    side_n: PositiveInt = 40
+    background: Literal["decay", "none"] = "decay"
+    background_cps: tuple[NonNegativeFloat, NonNegativeFloat] | None = None
+    irf_fwhm_ns: PositiveFloat | None = None
+    response: Response | None = None
+    components: Annotated[int, Field(ge=1, le=3)] | None = None
+    bin_ms: PositiveFloat = 10.0
+    cw_bin_ns: PositiveFloat = 0.5
+    cw_reach_ns: PositiveFloat = 200.0
+    blinking: bool = True
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    min_photons: PositiveInt = 100
+    ci_level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+
+@dataclass
+class ParticleAnalysis:
+    """The record, and what pictures and further questions need; None where it could not be had.
+
+    ``notes`` says by field of the record why, and what a number rests on; ``warnings`` what contradicts itself.
+    """
+
+    record: ParticleRecord
+    survey: Survey
+    options: Options
+    g2: PulsedG2 | ContinuousG2 | None = None
+    pairs: TimePairs | None = None
+    decay: DecayFit | None = None
+    background: Background | None = None
+    levels: IntensityLevels | None = None
+    lifetimes: SegmentLifetimes | None = None
+    duration_s: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
