@@ -20,6 +20,16 @@ class Provenance(Document):
     peak_memory_MB: NonNegativeFloat | None = None
 
 
+NEAR_THE_GAP = 12
+"""Scalar bands below and above the gap whose dipoles are kept; twice as many spinors."""
+
+
+def near_the_gap(filled: tuple[int, int], n_band: int, *, spinors: bool = False) -> tuple[int, int]:
+    """The bands [first, last) whose dipoles are kept; ``filled`` is the fewest and the most in any spin channel."""
+    each = NEAR_THE_GAP * (2 if spinors else 1)
+    return max(0, filled[0] - each), min(n_band, filled[1] + each)
+
+
 class TransitionDipoles(Document):
     """Squared matrix elements of the position operator between neighbouring bands.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from midgap.defects.electronic_structure import ElectronicStructure, Provenance
+from midgap.defects.parsers.gpaw_dipoles import scalar_dipoles, spinor_dipoles
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 
@@ -90,6 +91,7 @@ def _scalars(calc: Any, window: tuple[int, int], eigenvalues_eV: np.ndarray) -> 
     )
     order = np.argsort(eigenvalues_eV, axis=2)  # a hybrid may reorder the PBE states
     occupations = calc.occupations()[:, :, first:last]
+    filled = occupied_bands(calc)
     degeneracy = 2.0 if spins == 1 else 1.0
     return {
         "kpoints_frac": kpoints,
@@ -100,6 +102,7 @@ def _scalars(calc: Any, window: tuple[int, int], eigenvalues_eV: np.ndarray) -> 
         "site_weights": np.take_along_axis(weights, order[..., None], axis=2),
         "magnetization_muB": _whole(calc.get_magnetic_moment()) if spins == 2 else 0.0,
         "first_band": first,
+        "dipoles": scalar_dipoles(calc, window, order, (min(filled) - first, max(filled) - first)),
     }
 
 
@@ -156,6 +159,7 @@ def _spinors(calc: Any, window: tuple[int, int], eigenvalues_eV: np.ndarray) -> 
         "occupations": np.broadcast_to(np.clip(filled - np.arange(eigenvalues.shape[2]), 0.0, 1.0), eigenvalues.shape),
         "site_weights": weights,
         "first_band": 2 * first,
+        "dipoles": spinor_dipoles(calc, window, states, int(filled)),
     }
 
 

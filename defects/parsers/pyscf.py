@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from pymatgen.core import IMolecule
 
-from midgap.defects.electronic_structure import ElectronicStructure, Provenance
+from midgap.defects.electronic_structure import ElectronicStructure, Provenance, TransitionDipoles, near_the_gap
 from midgap.structures.errors import InputError
 from midgap.structures.model import PointCharges
 from midgap.structures.theory import LevelOfTheory
@@ -153,11 +153,15 @@ def electronic_structure(
             warnings += (f"spin-orbit coupling on {', '.join(lacking)} is neglected: no spin-orbit core potential",)
         energies, coefficients = spinors(orbitals, spin_orbit_integrals(mol))
         shown = 2 * n_orbitals if empty is None else min(2 * n_orbitals, n_electrons + 2 * empty)
+        dipoles = transition_dipoles(mol, coefficients[None], (n_electrons, n_electrons), shown)
         eigenvalues = energies[None, :shown]
         weights = site_weights(coefficients, overlap, functions)[None, :shown]
         occupations = (np.arange(shown) < n_electrons)[None]
     else:
         shown = n_orbitals if empty is None else min(n_orbitals, max(orbitals.filled) + empty)
+        dipoles = transition_dipoles(
+            mol, orbitals.coefficients[:, None], (min(orbitals.filled), max(orbitals.filled)), shown
+        )
         eigenvalues = orbitals.energies_Ha[:, :shown]
         weights = np.stack([site_weights(c[None], overlap, functions)[:shown] for c in orbitals.coefficients])
         filled = np.array(orbitals.filled)[:, None] > np.arange(shown)
@@ -179,10 +183,30 @@ def electronic_structure(
         n_electrons=n_electrons,
         magnetization_muB=0.0 if orbitals.restricted or theory.spin_orbit else float(unpaired),
         site_potentials_eV=site_potentials_eV(mol, orbitals, embedding)[real],
+        dipoles=dipoles,
         total_energy_eV=total_energy_eV,
         converged=converged,
         warnings=warnings,
     )
+
+
+def transition_dipoles(mol: Any, coefficients: np.ndarray, filled: tuple[int, int], shown: int) -> TransitionDipoles:
+    """Squared dipoles between the states next to the gap.
+
+    Parameters
+    ----------
+    coefficients
+        Shape (spin channel, spin component, basis function, state): two components for spinors.
+    filled
+        The fewest and the most states that are filled in any channel.
+    shown
+        How many states are listed.
+    """
+    first, last = near_the_gap(filled, shown, spinors=coefficients.shape[1] == 2)
+    kept = coefficients[..., first:last]
+    position = mol.intor("int1e_r") * BOHR_ANG
+    squared = np.abs(np.einsum("scpi,vpq,scqj->sijv", kept.conj(), position, kept, optimize=True)) ** 2
+    return TransitionDipoles(first_band=first, squared_ang2=squared[:, None].round(8))
 
 
 def spin_orbit_integrals(mol: Any) -> np.ndarray:

@@ -74,11 +74,11 @@ def _read(path: Path, file: Any) -> VaspOutput:
 def _site_weights(projections: Any, spins: int) -> np.ndarray:
     """Summed over orbitals, an atom at a time; stored as (spin or charge and moments, site, orbital, k, band)."""
     _, sites, _, n_k, n_band = projections.shape
-    weights = np.empty((spins, n_k, n_band, sites), dtype=np.float32)
+    weights = np.empty((spins, sites, n_k, n_band), dtype=np.float32)
     for spin in range(spins):
         for site in range(sites):
-            weights[spin, ..., site] = np.asarray(projections[spin, site]).sum(axis=0)
-    return weights
+            weights[spin, site] = np.asarray(projections[spin, site]).sum(axis=0)
+    return weights.transpose(0, 2, 3, 1)
 
 
 def _mesh(file: Any) -> tuple[int, int, int] | None:
