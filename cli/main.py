@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from midgap.cli import build, compare, doctor, levels, run
+from midgap.cli import build, compare, doctor, levels, photons, run, simulate
 
 app = typer.Typer(
     name="midgap",
@@ -21,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (doctor, build, run, levels, compare):
+for module in (doctor, build, run, levels, photons, simulate, compare):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 

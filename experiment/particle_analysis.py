@@ -82,3 +82,7 @@ class ParticleAnalysis:
     duration_s: float = 0.0
     warnings: list[str] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """Let go of what only pictures need, so that many particles fit into memory."""
+        self.pairs = self.decay = self.lifetimes = None
