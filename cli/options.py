@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from midgap.structures.errors import InputError
 
 
@@ -17,3 +19,32 @@ def parse_charges(text: str) -> tuple[int, ...]:
         return tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:
         raise InputError(f"--charges takes integers with commas, such as -1,0,1; not {text!r}.") from None
+
+
+def parse_settings(words: Sequence[str]) -> dict[str, str | int | float | bool]:
+    """``["ENCUT=400", "LVHAR=.FALSE."]`` as numbers, truth values and words; the last of a name counts.
+
+    Raises
+    ------
+    InputError
+        A part is not NAME=VALUE.
+    """
+    settings: dict[str, str | int | float | bool] = {}
+    for word in words:
+        name, equals, value = (part.strip() for part in word.partition("="))
+        if not (name and equals and value):
+            raise InputError(f"--set takes NAME=VALUE, such as --set ENCUT=400; not {word!r}.")
+        settings[name] = _value(value)
+    return settings
+
+
+def _value(text: str) -> str | int | float | bool:
+    truth = {"true": True, ".true.": True, "false": False, ".false.": False}
+    if text.lower() in truth:
+        return truth[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

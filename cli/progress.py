@@ -118,7 +118,7 @@ class Progress:
                 escape(what(job)),
                 job.metadata.get("engine", ""),
                 "" if job.elapsed_s is None else clock(job.elapsed_s),
-                about(job.expected_s * pace) if job.state in ("waiting", "running") and _is_calculation(job) else "",
+                about(job.expected_s * pace) if job.state in ("waiting", "running") and _is_timed(job) else "",
                 now,
             )
         done = sum(job.state == "done" for job in jobs)
@@ -149,12 +149,18 @@ def _is_calculation(job: JobView) -> bool:
     return job.metadata.get("task") in ("relax", "static")
 
 
+def _is_timed(job: JobView) -> bool:
+    """Whether what is expected of it rests on measurements of its engine."""
+    return _is_calculation(job) and job.metadata.get("timed", True)
+
+
 def _line(job: JobView) -> str | None:
     spent = f" ({clock(job.elapsed_s)})" if job.elapsed_s is not None else ""
     if job.state == "waiting" or not (_is_calculation(job) or job.state == "failed"):
         return None
     if job.state == "running":
-        return f"started  {what(job)} [{job.metadata.get('engine', '')}, {about(job.expected_s)}]"
+        expected = f", {about(job.expected_s)}" if _is_timed(job) else ""
+        return f"started  {what(job)} [{job.metadata.get('engine', '')}{expected}]"
     if job.state == "failed":
         return f"failed   {what(job)}{spent}: {job.error}"
     if job.state == "done":
@@ -167,6 +173,6 @@ def _pace(jobs: Sequence[JobView]) -> float:
     ratios = sorted(
         job.elapsed_s / job.expected_s
         for job in jobs
-        if job.state == "done" and job.elapsed_s is not None and _is_calculation(job)
+        if job.state == "done" and job.elapsed_s is not None and _is_timed(job)
     )
     return ratios[len(ratios) // 2] if ratios else 1.0

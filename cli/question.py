@@ -13,20 +13,44 @@ if TYPE_CHECKING:
 Material = Annotated[
     str | None, typer.Option(help="Formula that midgap knows, or a structure file. (default: the preset's)")
 ]
-PresetName = Annotated[str, typer.Option(help="quick, demo or standard; --dry-run shows what each computes.")]
+PresetName = Annotated[
+    str, typer.Option(help="quick, demo, standard or production; --dry-run shows what each computes.")
+]
 EngineName = Annotated[str | None, typer.Option(help="gpaw, cp2k, pyscf or vasp. (default: the preset's)")]
 Theory = Annotated[str | None, typer.Option(help="pbe, pbe+soc, hse06 or hse06+soc. (default: the preset's)")]
 Charges = Annotated[
     str | None, typer.Option(help="Charges of the vacancies, e.g. --charges=-1,0,1. (default: the preset's)")
+]
+Relax = Annotated[
+    str | None,
+    typer.Option(
+        help="What relaxes the crystals: pbe, pbe+d3, hse06, two of them with a comma, or none. (default: pbe)"
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A setting of the engine in its own words, as often as you like: --set ENCUT=400 --set hse06+soc:ALGO=All.",
+    ),
 ]
 RecordsFile = Annotated[
     Path | None, typer.Option(help="Measured records to compare with. (default: those published of the material)")
 ]
 
 
-def question(preset: str, material: str | None, engine: str | None, theory: str | None, charges: str | None) -> Preset:
+def question(
+    preset: str,
+    material: str | None,
+    engine: str | None,
+    theory: str | None,
+    charges: str | None,
+    relax: str | None = None,
+    settings: list[str] | None = None,
+) -> Preset:
     """The preset, changed as asked."""
-    from midgap.cli.options import parse_charges
+    from midgap.cli.options import parse_charges, parse_settings
     from midgap.workflows.engines import engine_named
     from midgap.workflows.presets import preset_named
 
@@ -39,6 +63,10 @@ def question(preset: str, material: str | None, engine: str | None, theory: str 
     asked = asked.model_copy(update=change)
     if engine is not None:
         asked = asked.with_engine(engine_named(engine).name)
+    if relax is not None:
+        asked = asked.with_relaxation(relax)
+    if settings:
+        asked = asked.with_settings(parse_settings(settings))
     return asked if theory is None else asked.with_theory(theory)
 
 

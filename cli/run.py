@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from midgap.cli.question import Charges, EngineName, Material, PresetName, RecordsFile, Theory, question
+from midgap.cli.question import (
+    Charges,
+    EngineName,
+    Material,
+    PresetName,
+    RecordsFile,
+    Relax,
+    Settings,
+    Theory,
+    question,
+)
 from midgap.cli.question import records as measured_records
 from midgap.cli.results import print_json, tell, write
 
@@ -23,11 +33,15 @@ def command(
     out: Annotated[Path, typer.Option(help="Folder of the run; the same command in it goes on.")] = Path("midgap-run"),
     cores: Annotated[int | None, typer.Option(min=1, help="Cores to use. (default: all)")] = None,
     charges: Charges = None,
+    relax: Relax = None,
+    settings: Settings = None,
     records: RecordsFile = None,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and compute nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan, write VASP's inputs, and compute nothing.")
+    ] = False,
 ) -> None:
     """Compute the levels of a material's vacancies and hold them against what was measured.
 
@@ -37,12 +51,12 @@ def command(
     from rich.console import Console
 
     talk = Console(stderr=True)
-    asked = question(preset, material, engine, theory, charges)
+    asked = question(preset, material, engine, theory, charges, relax, settings)
     if not dry_run:
         talk.print(f"[bold]{asked.material}[/]: {asked.about}", highlight=False)
     measured = measured_records(records, asked.material)
     if dry_run:
-        _plan(asked, cores, json_output)
+        _plan(asked, out, cores, json_output)
         return
 
     from midgap.cli.progress import Progress
@@ -76,12 +90,13 @@ def _refuse_missing(question: Preset) -> None:
             raise InputError(missing)
 
 
-def _plan(question: Preset, cores: int | None, json_output: bool) -> None:
+def _plan(question: Preset, out: Path, cores: int | None, json_output: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from midgap.cli.progress import about
     from midgap.workflows.flows import is_relaxed
+    from midgap.workflows.inputs import write_inputs
     from midgap.workflows.local import cores_here
     from midgap.workflows.schedule import expected_makespan_s
 
@@ -89,14 +104,18 @@ def _plan(question: Preset, cores: int | None, json_output: bool) -> None:
     flow = question.maker().make(models)
     cores = cores or cores_here()
     jobs = [job for job in flow.jobs if job.metadata.get("task") in ("relax", "static")]
+    timed = all(job.metadata["timed"] for job in jobs)
     total = expected_makespan_s(flow, cores)
+    inputs = write_inputs(question.maker(), models, out / "inputs")
     if json_output:
         print_json(
             {
                 "request": question.request(),
                 "cores": cores,
-                "expected_s": round(total),
+                "expected_s": round(total) if timed else None,
                 "jobs": [{"name": job.name, **job.metadata} for job in jobs],
+                "inputs": [str(folder) for folder in inputs.folders],
+                "notes": list(inputs.notes),
             }
         )
         return
@@ -105,11 +124,19 @@ def _plan(question: Preset, cores: int | None, json_output: bool) -> None:
         table.add_column(column)
     for job in jobs:
         data = job.metadata
-        table.add_row(data["label"], data["task"], data["theory"], data["engine"], about(data["cost_s"]))
+        time = about(data["cost_s"]) if data["timed"] else "[dim]not timed[/]"
+        table.add_row(data["label"], data["task"], data["theory"], data["engine"], time)
     console = Console()
     console.print(f"{question.material}, preset {question.name}: {question.about}", highlight=False)
     console.print(table)
     host = next((model for model in models if model.kind == "pristine"), None)
     if question.relax and host is not None and not is_relaxed(host):
         console.print("The primitive cell is relaxed first, and the rest is cut from it.")
-    console.print(f"Together {about(total)} on {cores} cores.", highlight=False)
+    if timed:
+        console.print(f"Together {about(total)} on {cores} cores.", highlight=False)
+    if inputs.folders:
+        console.print(
+            f"Inputs of {len(inputs.folders)} runs: [dim]{out / 'inputs'}[/]", highlight=False, soft_wrap=True
+        )
+    for note in inputs.notes:
+        console.print(note, highlight=False, soft_wrap=True)

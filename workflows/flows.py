@@ -341,23 +341,39 @@ class LevelFlowMaker(Maker):
             source=model.name,
         )
 
+    def relaxations_of(self, model: Model) -> list[Calculation]:
+        """What relaxes a model, one after the other; nothing if it stays as it is."""
+        there = is_relaxed(model)
+        if there and self.relax_theory is not None:
+            # Relaxed by another engine's PBE, it would be held against vacancies relaxed otherwise.
+            there = self.engine.upper() in model.provenance["coordinates"].upper()
+        return self._relaxing(model) if self.relax and model.periodic and not there else []
+
+    def _relaxing(self, model: Model) -> list[Calculation]:
+        made = [self.calculation(model, "relax")]
+        if self.refine_theory is not None:
+            mesh = made[0].theory
+            finer = self.refine_theory.model_copy(update={"kpoints": mesh.kpoints, "cutoff_eV": mesh.cutoff_eV})
+            made.append(self.calculation(model, "relax", finer))
+        return made
+
+    def statics_of(self, model: Model) -> tuple[Calculation, ...]:
+        """The steps to the levels of a model; the last is the theory that was asked for."""
+        return engine_named(self.engine_for(model)).steps(self.calculation(model))
+
     def relaxation(self, model: Model, start: Job | None = None) -> list[Job]:
         """The jobs that relax a model one after the other; the last has its geometry."""
-        jobs = [self._job(self.calculation(model, "relax"), start=start)]
-        if self.refine_theory is not None:
-            mesh = self.theory_for(model, "relax")
-            finer = self.refine_theory.model_copy(update={"kpoints": mesh.kpoints, "cutoff_eV": mesh.cutoff_eV})
-            jobs.append(self._job(self.calculation(model, "relax", finer), jobs[0], jobs[0]))
-            jobs[1].name = f"{model.name} relax {finer.name}"
+        jobs: list[Job] = []
+        for step in self._relaxing(model):
+            before = jobs[-1] if jobs else None
+            jobs.append(self._job(step, before, before, None if jobs else start))
         return jobs
 
     def _relaxations(self, models: Sequence[Model]) -> dict[str, list[Job]]:
         relaxed: dict[str, list[Job]] = {}
-        if not self.relax:
-            return relaxed
         neutral: dict[str, Job] = {}
         for model in sorted(models, key=lambda model: abs(model.charge)):
-            if not model.periodic or is_relaxed(model):
+            if not self.relaxations_of(model):
                 continue
             site = model.vacancy.site if model.vacancy is not None else ""
             start = neutral.get(site) if self.from_neighbour and site else None
@@ -368,10 +384,9 @@ class LevelFlowMaker(Maker):
 
     def _static(self, model: Model, relaxation: Sequence[Job]) -> list[Job]:
         """The steps to the levels of a model, each from the one before."""
-        asked = self.calculation(model)
         geometry = relaxation[-1] if relaxation else None
         jobs: list[Job] = []
-        for step in engine_named(self.engine_for(model)).steps(asked):
+        for step in self.statics_of(model):
             jobs.append(self._job(step, geometry, jobs[-1] if jobs else geometry))
         return jobs
 
@@ -395,7 +410,7 @@ class LevelFlowMaker(Maker):
             None if start is None else start.output["model"],
             None if after is None else after.output["folder"],
         )
-        made.name = f"{model.name} {'relax' if task == 'relax' else theory.name}"
+        made.name = job_name(calculation)
         made.metadata.update(
             model=model.name,
             label=model.label,
@@ -502,6 +517,14 @@ def reference_of(model: Model, models: Sequence[Model]) -> Model | None:
     if not model.periodic:
         hosts = [host for host in hosts if len(host.structure) == len(model.structure) + 1]
     return min(hosts, key=lambda host: abs(len(host.structure) - len(model.structure) - 1), default=None)
+
+
+def job_name(calculation: Calculation) -> str:
+    """What a calculation is called in a flow: ``V_Br1_q0_22 hse06+soc``."""
+    step = calculation.theory.name
+    if calculation.task == "relax":
+        step = "relax" if step == "pbe" else f"relax {step}"
+    return f"{calculation.model.name} {step}"
 
 
 def is_relaxed(model: Model) -> bool:

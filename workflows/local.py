@@ -40,6 +40,7 @@ from monty.json import MontyDecoder, MontyEncoder
 from midgap.structures.document import read_json, write_atomic
 from midgap.structures.errors import ComputationError, InputError
 from midgap.workflows import store as stores
+from midgap.workflows.engines import ENGINE_NAMES, engine_named
 from midgap.workflows.processes import locked
 from midgap.workflows.schedule import Entry, Key, Schedule, State
 from midgap.workflows.worker import ERROR, EXIT_NO_SPACE, JOB, LOG, RESPONSE, attempts
@@ -200,7 +201,9 @@ class _Runner:
     @property
     def preload(self) -> list[str]:
         functions = {getattr(entry.job.function, "__module__", None) for entry in self.schedule}
-        return [*_PRELOAD, *sorted(name for name in functions if name)]
+        engines = sorted({str(name) for entry in self.schedule if (name := entry.job.metadata.get("engine"))})
+        theirs = [module for name in engines if name in ENGINE_NAMES for module in engine_named(name).preload]
+        return [*_PRELOAD, *theirs, *sorted(name for name in functions if name)]
 
     # What the folder holds
 

@@ -39,6 +39,8 @@ class Preset(Document):
         Also the perfect crystal in its conventional cell, whose Γ holds more of the bands.
     relax
         Whether crystals are relaxed before their levels are computed.
+    relaxation
+        What with, one after the other, at the mesh and cutoff of ``defect``; nothing is PBE.
     pristine, defect
         Theory of the perfect crystal and of everything else: they may differ in the mesh.
     options
@@ -55,6 +57,7 @@ class Preset(Document):
     clusters: Clusters = "none"
     conventional: bool = False
     relax: bool = True
+    relaxation: tuple[LevelOfTheory, ...] = Field(default=(), max_length=2)
     pristine: LevelOfTheory
     defect: LevelOfTheory
     options: dict[str, Any] = Field(default_factory=dict)
@@ -66,6 +69,30 @@ class Preset(Document):
         change = {"engine": name}
         theories = {kind: getattr(self, kind).model_copy(update={"cutoff_eV": None}) for kind in ("pristine", "defect")}
         return self.model_copy(update=change | theories)
+
+    def with_relaxation(self, words: str) -> Preset:
+        """The same question, relaxed otherwise: ``none``, or one or two of pbe, pbe+d3 and hse06, with commas.
+
+        Raises
+        ------
+        InputError
+            A word is another.
+        """
+        if words == "none":
+            return self.model_copy(update={"relax": False, "relaxation": ()})
+        known = {"pbe": ("pbe", None), "pbe+d3": ("pbe", "D3"), "hse06": ("hse06", None)}
+        asked = words.lower().replace(" ", "").split(",")
+        if not 1 <= len(asked) <= 2 or any(word not in known for word in asked):
+            raise InputError(
+                f"--relax takes none, or one or two of {', '.join(known)} with commas (pbe+d3,hse06); not {words!r}."
+            )
+        theories = tuple(LevelOfTheory.named(known[word][0], dispersion=known[word][1]) for word in asked)
+        return self.model_copy(update={"relax": True, "relaxation": theories})
+
+    def with_settings(self, settings: dict[str, Any]) -> Preset:
+        """The same question with settings of the engine over those of the preset."""
+        mine = {**self.options.get("engine_settings", {}), **settings}
+        return self.model_copy(update={"options": self.options | {"engine_settings": mine}})
 
     def with_theory(self, name: str) -> Preset:
         """The same question at another theory, cutoff and meshes kept.
@@ -85,12 +112,16 @@ class Preset(Document):
         """How the models are computed, and what their jobs ask of a cluster if they go to one."""
         from midgap.workflows.flows import LevelFlowMaker
 
+        same = {"kpoints": self.defect.kpoints, "cutoff_eV": self.defect.cutoff_eV}
+        relaxation = [theory.model_copy(update=same) for theory in self.relaxation]
         return LevelFlowMaker(
             engine=self.engine,
             cluster_engine=self.cluster_engine,
             theory=self.defect,
             by_kind={"pristine": self.pristine},
             relax=self.relax,
+            relax_theory=relaxation[0] if relaxation else None,
+            refine_theory=relaxation[1] if len(relaxation) > 1 else None,
             options=dict(self.options),
             queue=queue,
         )
@@ -153,6 +184,13 @@ class Preset(Document):
             "theory": self.defect.name,
             "charges": list(self.charges),
         }
+        if self.name in PRESETS:
+            own = PRESETS[self.name]
+            if (self.relax, self.relaxation) != (own.relax, own.relaxation):
+                with_d3 = [f"{one.name}{'+d3' if one.dispersion else ''}" for one in self.relaxation]
+                asked["relax"] = with_d3 if self.relax else "none"
+        if settings := self.options.get("engine_settings"):
+            asked["settings"] = settings
         if Path(self.material).is_file():
             asked["content of the file"] = hashlib.sha256(Path(self.material).read_bytes()).hexdigest()[:12]
         return asked
@@ -189,6 +227,16 @@ PRESETS: dict[str, Preset] = {
             clusters="all",
             pristine=_HSE06_SOC,
             defect=_HSE06_SOC,
+        ),
+        Preset(
+            name="production",
+            about="the standard models with VASP, relaxed with PBE+D3, self-consistent HSE06+SOC. For a cluster",
+            engine="vasp",
+            max_atoms=66,
+            clusters="all",
+            relaxation=(LevelOfTheory.named("pbe", dispersion="D3"),),
+            pristine=LevelOfTheory.named("hse06+soc"),
+            defect=LevelOfTheory.named("hse06+soc"),
         ),
     )
 }

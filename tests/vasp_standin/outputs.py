@@ -49,7 +49,8 @@ class Files:
             self.say(f"{LINE[:24]} aborting loop EDIFF was not reached (unconverged) {LINE}")
         self.say(" average (electrostatic) potential at core\n  the test charge radii are     1.0714")
         self.say("  (the norm of the test charge is              1.0000)")
-        potentials = [f"{n:8d}{-30.0 - n % 7:9.4f}" for n in range(1, found.atoms + 1)]
+        kinds = [kind for kind, count in enumerate(found.counts) for _ in range(count)]
+        potentials = [f"{n:8d}{-30.0 - 10.0 * kind:9.4f}" for n, kind in enumerate(kinds, start=1)]
         for first in range(0, found.atoms, 5):
             self.say("".join(potentials[first : first + 5]))
         self.say("\n \n E-fermi :   1.0000     XC(G=0): -11.6645     alpha+bet :-12.9175\n")

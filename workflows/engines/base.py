@@ -32,10 +32,16 @@ class Engine(ABC):
     """Whether its input files are what its users know and may want to see before anything runs."""
     timed: ClassVar[bool] = True
     """Whether `midgap.workflows.costs` rests on measurements of it."""
+    preload: ClassVar[tuple[str, ...]] = ()
+    """Modules that take long to import and that each run needs: on one machine imported once for all."""
 
     @abstractmethod
     def missing(self) -> str | None:
         """One sentence that says what is not installed and how to get it, or None if it runs here."""
+
+    def incomplete(self) -> str | None:
+        """One sentence on what the input files that it writes here lack, or None if they are ready to run."""
+        return None
 
     @abstractmethod
     def version(self) -> str: ...

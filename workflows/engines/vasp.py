@@ -46,9 +46,15 @@ class Vasp(Engine):
     clusters = True
     inputs_for_people = True
     timed = False
+    preload = ("midgap.workflows.engines.vasp_handlers", "midgap.defects.parsers.vasp", "atomate2.settings")
 
     def missing(self) -> str | None:
         return absent("std") or (None if potentials_here() else f"{HOW_TO_GET}.")
+
+    def incomplete(self) -> str | None:
+        if potentials_here():
+            return None
+        return f"{HOW_TO_GET}; until then POTCAR.spec names them, and the same command writes POTCAR."
 
     def version(self) -> str:
         return ""  # VASP tells only when it runs; the result has it
@@ -244,10 +250,8 @@ def _start(folder: Path) -> Start:
 
 
 def _corrected(lines: list[Tag], folder: Path) -> list[Tag]:
-    from midgap.workflows.engines.vasp_handlers import corrections
-
     named = {line.name: line for line in lines}
-    for name, value in corrections(folder).items():
+    for name, value in files.corrections(folder).items():
         named.pop(name, None)
         if value is not None:
             named[name] = Tag(name, value, "by custodian, after an error")

@@ -7,9 +7,14 @@ import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pymatgen.core import Structure
+
+from midgap.structures.document import read_json
+
+CORRECTIONS = "corrections.json"
 
 HEAD, TAIL = 1 << 20, 1 << 23
 """How much of an OUTCAR is looked at: NELECT stands in the first MB, the last step in the last 8."""
@@ -244,6 +249,15 @@ def last_words(folder: Path) -> str:
     return "\n".join(
         _ends(path)[1][-65536:] for name in ("stdout.txt", "stderr.txt") if (path := folder / name).is_file()
     )
+
+
+def corrections(folder: Path) -> dict[str, Any]:
+    """INCAR tags that handlers have changed in a folder; None is a tag that was taken out."""
+    path = folder / CORRECTIONS
+    if not path.is_file():
+        return {}
+    found = read_json(path)
+    return found if isinstance(found, dict) else {}
 
 
 def ends_with(path: Path, word: str) -> bool:

@@ -19,12 +19,10 @@ from custodian.custodian import ErrorHandler
 from custodian.vasp.handlers import PotimErrorHandler, StdErrHandler, UnconvergedErrorHandler, VaspErrorHandler
 from pymatgen.io.vasp.inputs import Incar
 
-from midgap.structures.document import read_json, write_atomic
+from midgap.structures.document import write_atomic
 from midgap.workflows.calculation import Calculation
-from midgap.workflows.engines.vasp_files import run_state
+from midgap.workflows.engines.vasp_files import CORRECTIONS, corrections, run_state
 from midgap.workflows.engines.vasp_settings import VaspSettings
-
-CORRECTIONS = "corrections.json"
 
 NOT_KEPT = {"ISTART", "ICHARG", "NSW", "SYSTEM", "MAGMOM"}
 """What follows from the files that are there, or what pymatgen only writes differently."""
@@ -44,15 +42,6 @@ def handlers_for(calculation: Calculation, folder: Path) -> list[ErrorHandler]:
         handlers.append(PotimErrorHandler())
     recorded: list[ErrorHandler] = [Recorded(handler, folder) for handler in handlers]
     return [*recorded, Frozen(3600 * VaspSettings.of(calculation).frozen_after_h)]
-
-
-def corrections(folder: Path) -> dict[str, Any]:
-    """INCAR tags that handlers have changed in a folder; None is a tag that was taken out."""
-    path = folder / CORRECTIONS
-    if not path.is_file():
-        return {}
-    found = read_json(path)
-    return found if isinstance(found, dict) else {}
 
 
 class Recorded(ErrorHandler):

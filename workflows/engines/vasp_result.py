@@ -12,7 +12,6 @@ from midgap.structures.errors import ComputationError, InputError
 from midgap.workflows.calculation import Calculation, CalculationResult
 from midgap.workflows.engines import vasp_files as files
 from midgap.workflows.engines.vasp_geometry import order, poscar_structure, positions_in_model
-from midgap.workflows.engines.vasp_handlers import corrections
 from midgap.workflows.engines.vasp_settings import VaspSettings
 
 
@@ -132,6 +131,6 @@ def _electronic_structure(calculation: Calculation, folder: Path) -> ElectronicS
 
 def _corrected(folder: Path) -> dict[str, str]:
     """What custodian changed, for the record."""
-    changed = corrections(folder)
+    changed = files.corrections(folder)
     words = ", ".join(f"{name} = {value}" if value is not None else f"no {name}" for name, value in changed.items())
     return {"corrected by custodian": words} if words else {}

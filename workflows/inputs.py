@@ -1,0 +1,64 @@
+"""The inputs of all calculations of a question, written and not run: to be looked at, or run by other means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from midgap.structures.model import Model
+from midgap.workflows.engines import engine_named
+from midgap.workflows.flows import LevelFlowMaker, job_name
+
+
+@dataclass(frozen=True)
+class WrittenInputs:
+    """What was written, and what to know about it.
+
+    Attributes
+    ----------
+    folders
+        One a calculation, in the order in which they have to run.
+    notes
+        Sentences.
+    """
+
+    folders: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+def write_inputs(maker: LevelFlowMaker, models: Sequence[Model], folder: Path) -> WrittenInputs:
+    """Write the input files of every calculation whose engine has such that people read.
+
+    Parameters
+    ----------
+    maker
+        How the models would be computed.
+    models
+        As they are built: what a relaxation would move has not moved.
+    folder
+        Gets one folder a calculation.
+
+    Raises
+    ------
+    InputError
+        An engine cannot do what is asked of it.
+    """
+    folders: list[Path] = []
+    notes: dict[str, None] = {}
+    for model in models:
+        code = engine_named(maker.engine_for(model))
+        if not code.inputs_for_people:
+            continue
+        relaxations = maker.relaxations_of(model)
+        for calculation in (*relaxations, *maker.statics_of(model)):
+            code.check(calculation)
+            place = folder / re.sub(r"[^A-Za-z0-9_.+-]+", "-", job_name(calculation))
+            code.write_input(calculation, place)
+            folders.append(place)
+        if relaxations:
+            notes["Runs after a relaxation have the geometry from before it, which has yet to be replaced."] = None
+        if incomplete := code.incomplete():
+            notes[incomplete] = None
+    return WrittenInputs(tuple(folders), tuple(notes))
