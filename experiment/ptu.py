@@ -9,6 +9,7 @@ import hashlib
 import io
 import logging
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ class PtuFile:
                 records = np.frombuffer(raw, "<u4", left)
                 read += left
                 # A photon at time zero, put after the last record, tells how far the overflows have come.
-                decoded = self._ptu.decode_records(np.append(records, np.uint32(0)))
+                decoded = self._decoded(np.append(records, np.uint32(0)))
                 piece, end = self._photons(records, decoded, carry)
                 carry += end
                 if not 0 <= carry < LATEST:
@@ -113,9 +114,27 @@ class PtuFile:
         self.source_sha256 = digest.hexdigest()
         self.warnings = tuple(self._complaints(read, disorder))
 
+    def _decoded(self, records: NDArray[np.uint32]) -> NDArray[Any]:
+        decoded: NDArray[Any] = self._ptu.decode_records(records)
+        if self._loses_turns:
+            # What 32 bits cannot hold of a number of overflows times 2^25: each 128 of them are 2^32.
+            lost = np.where(records >> 25 == 127, (records & 0x1FFFFFF) >> 7, 0)
+            if lost.any():
+                decoded["time"] += np.cumsum(lost.astype(np.uint64)) << np.uint64(32)
+        return decoded
+
+    @cached_property
+    def _loses_turns(self) -> bool:
+        """Whether 128 overflows in one T2 record come back as none, as in ptufile 2026.2."""
+        if self.mode == "T3" or _record_name(self._ptu) in ("PicoHarpT2", "HydraHarpT2"):
+            return False
+        probe = self._ptu.decode_records(np.array([(127 << 25) | 128, 0], np.uint32))
+        return int(probe["time"][-1]) == 0
+
     def _photons(self, records: NDArray[np.uint32], decoded: NDArray[Any], carry: int) -> tuple[list[Any], int]:
         end = int(decoded["time"][-1])
-        if end >= LATEST - carry:
+        # An overflow adds less than 2^51, so that times cannot leave 64 bits without showing up here.
+        if int(decoded["time"].max()) >= LATEST - carry:
             raise InputError(f"{self.path}: its overflows add up beyond all bounds; the records are damaged.")
         kernels = compiled("photon_kernels")
         decoded = decoded[:-1]

@@ -17,8 +17,8 @@ from midgap.structures.errors import InputError
 
 SPECIAL = np.uint32(1 << 31)
 OVERFLOW = np.uint32(63 << 25)
-MOST_OVERFLOWS = 1023
-"""In one record; readers of T3 records take ten bits for the number."""
+MOST_OVERFLOWS = {"T2": 127, "T3": 1023}
+"""In one record: the format has 25 bits and 10 for the number, but some readers lose more than 7 in T2 records."""
 
 _EMPTY, _BOOL, _INT, _FLOAT, _TIME, _TEXT = (
     0xFFFF0008,
@@ -61,23 +61,23 @@ def _t3_records(stream: PhotonStream) -> NDArray[np.uint32]:
     photons = stream.channel.astype(np.uint32) << np.uint32(25)
     photons |= stream.dtime.astype(np.uint32) << np.uint32(10)
     photons |= (stream.time & 1023).astype(np.uint32)
-    return _with_overflows(photons, stream.time >> 10, stream.duration >> 10)
+    return _with_overflows(photons, stream.time >> 10, stream.duration >> 10, MOST_OVERFLOWS["T3"])
 
 
 def _t2_records(stream: PhotonStream) -> NDArray[np.uint32]:
     # Channel 64 is the sync input: its bit is that of special records.
     photons = stream.channel.astype(np.uint32) << np.uint32(25)
     photons |= (stream.time & ((1 << 25) - 1)).astype(np.uint32)
-    return _with_overflows(photons, stream.time >> 25, stream.duration >> 25)
+    return _with_overflows(photons, stream.time >> 25, stream.duration >> 25, MOST_OVERFLOWS["T2"])
 
 
-def _with_overflows(photons: NDArray[np.uint32], turn: NDArray[np.int64], end: int) -> NDArray[np.uint32]:
+def _with_overflows(photons: NDArray[np.uint32], turn: NDArray[np.int64], end: int, most: int) -> NDArray[np.uint32]:
     """Put overflow records before photons of a later turn of the counter, and after the last one."""
     turns = np.diff(np.concatenate([[0], turn, [max(end, turn[-1] if len(turn) else 0)]]))
-    full, rest = np.divmod(turns, MOST_OVERFLOWS)
+    full, rest = np.divmod(turns, most)
     n_before = full + (rest > 0)
     place = np.arange(len(photons)) + np.cumsum(n_before[:-1])
-    records = np.full(len(photons) + n_before.sum(), SPECIAL | OVERFLOW | np.uint32(MOST_OVERFLOWS), np.uint32)
+    records = np.full(len(photons) + n_before.sum(), SPECIAL | OVERFLOW | np.uint32(most), np.uint32)
     records[place] = photons
     last = np.append(place, len(records)) - 1
     records[last[rest > 0]] = SPECIAL | OVERFLOW | rest[rest > 0].astype(np.uint32)
