@@ -8,6 +8,10 @@ from rich.table import Table
 from midgap.defects.report import LevelReport
 
 
+FEW = 8
+"""With more transitions than this, those among the levels are left to the JSON."""
+
+
 def eV(value: float | None) -> str:
     """Two decimals, or a dash for what is not there."""
     return "–" if value is None else f"{value:.2f}"
@@ -44,7 +48,10 @@ def print_report(report: LevelReport) -> None:
                 f"{level.occupation:.3g}/{level.degeneracy}",
                 level.spin,
                 level.kind,
-                "–" if where.participation_ratio is None else f"{where.participation_ratio:.1f}",
+                "–"
+                if where.participation_ratio is None
+                else f"{where.participation_ratio:.1f}"
+                + ("" if where.host_participation_ratio is None else f"/{where.host_participation_ratio:.0f}"),
                 eV(where.defect_weight),
                 eV(where.baseline_weight),
                 most,
@@ -52,7 +59,7 @@ def print_report(report: LevelReport) -> None:
         console.print(table)
         console.print(
             "[dim]eV; own: above the defect cell's own host states, not aligned; e⁻: electrons/states; sites: how many "
-            "share it; defect: its part around the defect; host: what host states have there; most on: the strongest "
+            "share it, of how many a host state; defect: its part around the defect; host: what host states have there; most on: the strongest "
             "site, its part and distance[/]",
             highlight=False,
         )
@@ -85,6 +92,8 @@ def _print_transitions(console: Console, report: LevelReport) -> None:
     for name in ("transition", "from", "to", "eV", "nm", "f", "in this charge state"):
         table.add_column(name, justify="left" if name == "transition" else "right")
     for one in report.transitions:
+        if one.upper is not None and one.lower is not None and len(report.transitions) > FEW:
+            continue
         ends = ["CBM", "VBM"]
         for i, index in enumerate((one.upper, one.lower)):
             if index is not None:

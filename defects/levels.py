@@ -17,7 +17,15 @@ from midgap.defects.alignment import align
 from midgap.defects.band_edges import BandEdges, band_edges
 from midgap.defects.electronic_structure import ElectronicStructure
 from midgap.defects.localization import HostStates, localization, normalised_weights
-from midgap.defects.report import Alignment, Bookkeeping, Level, LevelReport, Thresholds, Transition
+from midgap.defects.report import (
+    Alignment,
+    Bookkeeping,
+    Level,
+    LevelReport,
+    Localization,
+    Thresholds,
+    Transition,
+)
 from midgap.defects.site import DefectSite, find_defect, neighbour_shell, site_distances
 from midgap.defects.states import State, degenerate_groups, mean_weights, states_of
 from midgap.defects.transitions import across_the_gap, optical_transitions
@@ -161,18 +169,23 @@ class _Finding:
         self.structure, self.site, self.limits = structure, site, limits
         self.shell = neighbour_shell(structure, site)
         self.distances = site_distances(structure, site.position_ang)
-        self.cell_host, median = _own_host_edges(structure, self.shell, own, limits)
+        # Electrons in the conduction band do not make it the valence band.
+        middle = np.inf if reference is None else 0.5 * (host.vbm_eV + host.cbm_eV)
+        self.cell_host, median = _own_host_edges(structure, self.shell, own, limits, middle)
         self.reference = None if reference is None else HostStates(structure, reference, self.shell)
         if self.reference is None:
             self.alignment, self.host = Alignment(method="none"), self.cell_host
             self.baselines = {"valence": median, "conduction": median}
+            self.participations: dict[str, float | None] = {"valence": None, "conduction": None}
         else:
             self.alignment, self.host = alignment, host
             vbm, cbm = host.vbm_eV - alignment.shift_eV, host.cbm_eV - alignment.shift_eV
-            self.baselines = {
-                "valence": self.reference.baseline(vbm - limits.band_depth_eV, vbm + 1e-3),
-                "conduction": self.reference.baseline(cbm - 1e-3, cbm + limits.band_depth_eV),
+            near = {
+                "valence": (vbm - limits.band_depth_eV, vbm + 1e-3),
+                "conduction": (cbm - 1e-3, cbm + limits.band_depth_eV),
             }
+            self.baselines = {name: self.reference.baseline(*energies) for name, energies in near.items()}
+            self.participations = {name: self.reference.participation(*energies) for name, energies in near.items()}
         self.tolerance = max(limits.edge_tolerance_eV, self.alignment.uncertainty_eV or 0.0)
         self.states = states_of(structure)
 
@@ -222,9 +235,10 @@ class _Finding:
             self.distances,
             self._baseline(group.side),
             self.limits.excess_weight,
+            self.participations["valence" if energy - self.host.vbm_eV < self.host.cbm_eV - energy else "conduction"],
         )
         above, below = energy - self.host.vbm_eV, self.host.cbm_eV - energy
-        kind = self._kind(group, energy, where.at_defect, where.defect_weight)
+        kind = self._kind(group, energy, where)
         if kind is None:
             return None
         spins = {state.spin for state in group.states}
@@ -251,23 +265,29 @@ class _Finding:
         sides = ("valence", "conduction") if side == "gap" else (side,)
         return max((b for name in sides if (b := self.baselines[name]) is not None), default=None)
 
-    def _kind(
-        self, group: _Found, energy: float, at_defect: bool | None, weight: float | None
-    ) -> Literal["deep", "shallow", "resonant"] | None:
+    def _kind(self, group: _Found, energy: float, where: Localization) -> Literal["deep", "shallow", "resonant"] | None:
         limits = self.limits
         if group.side == "gap":
             nearest = min(energy - self.host.vbm_eV, self.host.cbm_eV - energy)
             # Nothing of the host is left far from its own edges, wherever a state found there sits.
-            return "shallow" if nearest <= limits.shallow_eV and not at_defect else "deep"
+            return "shallow" if nearest <= limits.shallow_eV and not self._localized(where) else "deep"
         carriers = self._carriers()
         if any(state in carriers for state in group.states):
             return "shallow"
-        if at_defect and weight is not None and self.reference is not None:
+        if where.at_defect and where.defect_weight is not None and self.reference is not None:
             there = energy - self.alignment.shift_eV
             capacity = self.reference.capacity(there - limits.mixing_eV, there + limits.mixing_eV)
-            if weight > capacity + limits.excess_weight:
+            if where.defect_weight > capacity + limits.excess_weight:
                 return "resonant"
         return None
+
+    def _localized(self, where: Localization) -> bool:
+        """At the defect, and shared by far fewer sites than the host's states."""
+        if where.participation_ratio is None or where.host_participation_ratio is None:
+            return bool(where.at_defect)
+        return bool(where.at_defect) and (
+            where.participation_ratio < self.limits.spread * where.host_participation_ratio
+        )
 
     def _partnered(self, levels: list[Level]) -> list[Level]:
         """Each level with the index of the one that exchange split from it."""
@@ -361,9 +381,11 @@ def _overlap(one: np.ndarray | None, other: np.ndarray | None) -> float:
 
 
 def _own_host_edges(
-    structure: ElectronicStructure, shell: np.ndarray, own: BandEdges, limits: Thresholds
+    structure: ElectronicStructure, shell: np.ndarray, own: BandEdges, limits: Thresholds, middle_eV: float
 ) -> tuple[BandEdges, float | None]:
     """The edges of the states that do not sit at the defect, and what those have on the shell.
+
+    Filled states above ``middle_eV`` are none of the valence band.
 
     A state sits at the defect if its weight there exceeds the median over the states within 3 eV of the
     edges by `Thresholds.excess_weight`.
@@ -378,7 +400,8 @@ def _own_host_edges(
     host = at_defect <= median + limits.excess_weight
     filled = np.array([structure.filled(spin) for spin in range(energies.shape[0])])
     occupied = np.arange(energies.shape[2])[None, None, :] < np.round(filled)[:, None, None]
-    below, above = np.where(host & occupied, energies, -np.inf), np.where(host & ~occupied, energies, np.inf)
+    below = np.where(host & occupied & (energies < middle_eV), energies, -np.inf)
+    above = np.where(host & ~occupied, energies, np.inf)
     if not np.isfinite(below.max()) or not np.isfinite(above.min()):
         return own, median
     k_below, k_above = (

@@ -33,6 +33,7 @@ def localization(
     distances_ang: np.ndarray,
     baseline: float | None,
     excess: float,
+    host_participation: float | None = None,
 ) -> Localization:
     """The numbers that say where a state sits.
 
@@ -56,6 +57,7 @@ def localization(
     strongest = int(weights.argmax())
     return Localization(
         participation_ratio=float(participation_ratio(weights)),
+        host_participation_ratio=host_participation,
         defect_weight=there,
         baseline_weight=baseline,
         at_defect=None if baseline is None else there > baseline + excess,
@@ -78,6 +80,7 @@ class HostStates:
         self.energies_eV = reference.eigenvalues_eV
         self.k_weights = reference.k_weights
         self.copies = 2.0 if reference.spinor else float(reference.eigenvalues_eV.shape[0])
+        self.shared_by = None if weights is None else participation_ratio(weights)
         self.on_shell = None if weights is None else weights[..., _partners(defect, reference, shell)].sum(axis=-1)
 
     def baseline(self, low_eV: float, high_eV: float) -> float | None:
@@ -90,6 +93,11 @@ class HostStates:
             return None
         groups = np.round(self.energies_eV / 0.01)
         return float(max(self.on_shell[inside & (groups == g)].mean() for g in np.unique(groups[inside])))
+
+    def participation(self, low_eV: float, high_eV: float) -> float | None:
+        """How many sites share a state of that energy: the median; None if there is none, or no weights."""
+        inside = (self.energies_eV >= low_eV) & (self.energies_eV <= high_eV)
+        return None if self.shared_by is None or not inside.any() else float(np.median(self.shared_by[inside]))
 
     def capacity(self, low_eV: float, high_eV: float) -> float:
         """The most that any mixture of the states of that energy could have on the shell, at most 1.

@@ -19,7 +19,10 @@ class Thresholds(Document):
     edge_tolerance_eV
         States closer to an edge than this (or than the alignment's uncertainty) may be the edge itself.
     shallow_eV
-        A state in the gap this close to an edge that does not sit at the defect follows that edge.
+        A state in the gap this close to an edge follows that edge unless it is localized: at the defect, and
+        shared by less than ``spread`` of the sites that share the host's states.
+    spread
+        Ratio of participation ratios above which a state is as extended as a hydrogenic one is in a supercell.
     band_depth_eV
         How far inside the bands resonant states are looked for.
     excess_weight
@@ -34,7 +37,8 @@ class Thresholds(Document):
     """
 
     edge_tolerance_eV: float = 0.05
-    shallow_eV: float = 0.15
+    shallow_eV: float = 0.3
+    spread: float = 1.0 / 3.0
     band_depth_eV: float = 0.5
     excess_weight: float = 0.15
     mixing_eV: float = 0.25
@@ -82,6 +86,8 @@ class Localization(Document):
     ----------
     participation_ratio
         1/Σ w² of the normalised site weights: about how many sites share the state.
+    host_participation_ratio
+        The median of the pristine cell's states near the same band edge.
     defect_weight
         Normalised weight within the neighbour shell of the defect.
     baseline_weight
@@ -96,6 +102,7 @@ class Localization(Document):
     """
 
     participation_ratio: float | None = None
+    host_participation_ratio: float | None = None
     defect_weight: float | None = None
     baseline_weight: float | None = None
     at_defect: bool | None = None
