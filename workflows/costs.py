@@ -12,8 +12,8 @@ from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 from midgap.workflows.calculation import Task
 
-RELAXATION = 3.5
-"""A relaxation of a dozen steps, in SCFs from scratch: each step begins from the last density and needs no empty bands."""
+RELAXATION = 5.0
+"""A relaxation of eight steps, in SCFs from scratch: each step begins from the last density and needs no empty bands."""
 
 
 def expected_s(model: Model, theory: LevelOfTheory, task: Task, engine: str) -> float:
@@ -29,8 +29,8 @@ def expected_s(model: Model, theory: LevelOfTheory, task: Task, engine: str) -> 
         hybrid = 4.0 * scf
     else:
         cutoff = ((theory.cutoff_eV or 340.0) / 250.0) ** 1.5
-        scf = 38.0 * (atoms / 22) ** 2.5 * irreducible * spin * cutoff
-        hybrid = 9.0 * (atoms / 22) ** 2.8 * irreducible * (mesh / 2 if mesh > 1 else 1.0) * spin * cutoff
+        scf = 26.0 * (atoms / 22) ** 1.9 * irreducible * spin * cutoff
+        hybrid = 8.0 * (atoms / 22) ** 2.6 * irreducible * (mesh / 2 if mesh > 1 else 1.0) * spin * cutoff
     if task == "relax":
         return RELAXATION * scf
     return scf + (hybrid if theory.functional == "HSE06" else 0.0)
