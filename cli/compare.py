@@ -91,8 +91,10 @@ def _published_line(row: Row) -> tuple[str, ...]:
 
 
 def _candidate_line(candidate: Candidate) -> tuple[str, ...]:
+    from midgap.experiment.comparison import rounded_up
+
     test, known = candidate.main_test, candidate.known_uncertainty_eV
-    energy = _fixed(candidate.energy_eV) + ("" if known is None else f" ± {known:.2f}")
+    energy = _fixed(candidate.energy_eV) + ("" if known is None else f" ± {rounded_up(known)}")
     difference = "-" if test is None else _fixed(test.difference, "+")
     fits = "-" if test is None or test.inside is None else "yes" if test.inside else "no"
     return candidate.label, candidate.transition_label, energy, f"{candidate.wavelength_nm:.0f}", difference, fits

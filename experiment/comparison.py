@@ -397,6 +397,11 @@ def _level_note(level: Level) -> str:
     return ", ".join(parts)
 
 
+def rounded_up(uncertainty_eV: float) -> str:
+    """Two decimals, never less than the uncertainty itself: none is zero."""
+    return f"{max(0.01, math.ceil(100 * uncertainty_eV - 1e-9) / 100):.2f}"
+
+
 def filling(electrons: float, states: int) -> str:
     """``empty``, ``half filled``, ``filled``, ``singly occupied`` for a state of one spin, or the part that is filled."""
     if states == 1 and electrons >= 1 - SMALLEST_PART:

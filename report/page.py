@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from midgap.defects.report import Levels
-from midgap.experiment.comparison import Candidate, Comparison, best_theory, filling, main_peak
+from midgap.experiment.comparison import Candidate, Comparison, best_theory, filling, main_peak, rounded_up
 from midgap.experiment.records import ParticleRecord, Quantity, Records
 from midgap.report.figures import level_figure, structure_figure, to_svg
 from midgap.report.level_diagram import columns
@@ -59,7 +59,7 @@ def render_page(levels: Levels, comparison: Comparison, records: Records) -> str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"num": number, "label": html}
+    environment.filters |= {"num": number, "label": html, "up": rounded_up}
     return environment.get_template("page.html").render(
         levels=levels,
         comparison=comparison,
