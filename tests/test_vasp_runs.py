@@ -187,6 +187,21 @@ def test_an_scf_that_does_not_converge_climbs_the_ladder(faults, tmp_path, unbro
     assert [line["ISTART"] for line in starts(tmp_path / "run")] == ["0", "1", "1"]
 
 
+def test_a_word_of_the_user_for_one_run_comes_first(faults, tmp_path, unbroken):
+    """After a failure: tags in INCAR.user, and the same calculation again."""
+    inject(faults, {"do": "unconverged", "unless": ["A"], "runs": list(range(1, 20))})
+    with pytest.raises(ComputationError, match=r"put another ALGO or TIME into .*INCAR.user and start again"):
+        run(STATIC, "vasp", tmp_path / "run")
+    (tmp_path / "run" / "INCAR.user").write_text("algo = A  # mine\n\n! TIME = 0.4\n")
+    result = run(STATIC, "vasp", tmp_path / "run")
+    same(result, unbroken[1])
+    assert result.provenance.settings["set by INCAR.user"] == "ALGO = A"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "INCAR.user").write_text("NELECT = 3\n")
+    with pytest.raises(InputError, match="NELECT cannot be set"):
+        run(STATIC, "vasp", tmp_path / "other")
+
+
 def test_a_static_run_that_was_shot_goes_on_once(faults, tmp_path, unbroken):
     inject(faults, {"do": "die"})
     same(run(STATIC, "vasp", tmp_path / "run"), unbroken[1])
@@ -328,6 +343,7 @@ def test_a_static_run_stops_at_an_electronic_step_and_goes_on_in_its_folder(faul
 def test_a_run_that_gets_nowhere_is_not_asked_for_again(faults, tmp_path, monkeypatch):
     inject(faults, {"do": "hang"})
     monkeypatch.setattr(execution, "MARGIN_S", 2.0)
+    monkeypatch.setattr(engine, "LEAD_S", 0.5)
     monkeypatch.setenv("MIDGAP_END_TIME", str(time.time() + 3.0))
     with pytest.raises(ComputationError, match="did not come a step further") as caught:
         run(STATIC, "vasp", tmp_path / "run")

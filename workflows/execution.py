@@ -302,9 +302,10 @@ class EngineFailure(_Watch):
 
 def _compute(job: EngineJob) -> CalculationResult:
     end = end_of_time()
-    if left_s(end) < MARGIN_S:
+    left = left_s(end)
+    if left < max(MARGIN_S, job.engine.lead_s()):
         raise ComputationError(
-            f"{job.name} was not started: {duration(left_s(end))} are left of the queue's time; ask for it again."
+            f"{job.name} was not started: {duration(left)} of the queue's time are left; start it again with more."
         )
     known: list[ErrorHandler] = [OfEngine(job, handler) for handler in job.engine.handlers(job.calculation, job.folder)]
     custodian = Custodian(

@@ -19,7 +19,7 @@ PACKAGES = {
     "pymatgen": "structures, symmetry",
     "jobflow": "flows",
     "custodian": "runs engines",
-    "atomate2": "VASP inputs",
+    "atomate2": "how VASP is started",
     "phonopy": "phonons",
     "numpy": "arrays",
     "spglib": "symmetry",

@@ -95,6 +95,10 @@ class Engine(ABC):
         """
         return False
 
+    def lead_s(self) -> float:
+        """How long before the end of the time it is asked to stop at the latest, s: with less left, it is not started."""
+        return 0.0
+
     def advanced(self, calculation: Calculation, folder: Path) -> bool:
         """Whether a run that was stopped left something that the next one goes on from."""
         return True

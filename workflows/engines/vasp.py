@@ -24,7 +24,7 @@ from midgap.workflows.engines.vasp_potentials import (
 )
 from midgap.workflows.engines.vasp_programs import absent, parallel, program_for, ranks, updates, words
 from midgap.workflows.engines.vasp_result import read_result
-from midgap.workflows.engines.vasp_settings import VaspSettings, for_step
+from midgap.workflows.engines.vasp_settings import BY_HAND, VaspSettings, by_hand, for_step
 
 if TYPE_CHECKING:
     from custodian.custodian import ErrorHandler
@@ -209,6 +209,9 @@ class Vasp(Engine):
             return True
         return False
 
+    def lead_s(self) -> float:
+        return LEAD_S
+
     def advanced(self, calculation: Calculation, folder: Path) -> bool:
         return files.wavecar(folder / "WAVECAR") is not None or bool(files.ionic_energies_eV(folder))
 
@@ -250,11 +253,14 @@ def _start(folder: Path) -> Start:
 
 
 def _corrected(lines: list[Tag], folder: Path) -> list[Tag]:
+    """With what custodian and the user have changed in this folder."""
     named = {line.name: line for line in lines}
     for name, value in files.corrections(folder).items():
         named.pop(name, None)
         if value is not None:
             named[name] = Tag(name, value, "by custodian, after an error")
+    for name, value in by_hand(folder).items():
+        named[name] = Tag(name, value, f"by {BY_HAND}")
     return list(named.values())
 
 

@@ -12,7 +12,7 @@ from midgap.structures.errors import ComputationError, InputError
 from midgap.workflows.calculation import Calculation, CalculationResult
 from midgap.workflows.engines import vasp_files as files
 from midgap.workflows.engines.vasp_geometry import order, poscar_structure, positions_in_model
-from midgap.workflows.engines.vasp_settings import VaspSettings
+from midgap.workflows.engines.vasp_settings import BY_HAND, VaspSettings, by_hand
 
 
 def read_result(calculation: Calculation, folder: Path, electrons: float) -> CalculationResult:
@@ -69,8 +69,8 @@ def _not_converged(calculation: Calculation, folder: Path) -> str:
     steps = files.electronic_steps(folder)
     last = f" after {len(steps)} steps, the energy still changing by {abs(steps[-1][1]):.1e} eV" if steps else ""
     return (
-        f"The SCF of {calculation.model.name} with {calculation.theory.label} did not converge{last}; try another ALGO "
-        "or TIME with --set, or see whether the charge and spin of the model make sense."
+        f"The SCF of {calculation.model.name} with {calculation.theory.label} did not converge{last}; put "
+        f"another ALGO or TIME into {folder / BY_HAND} and start again, or see whether charge and spin make sense."
     )
 
 
@@ -130,7 +130,10 @@ def _electronic_structure(calculation: Calculation, folder: Path) -> ElectronicS
 
 
 def _corrected(folder: Path) -> dict[str, str]:
-    """What custodian changed, for the record."""
-    changed = files.corrections(folder)
-    words = ", ".join(f"{name} = {value}" if value is not None else f"no {name}" for name, value in changed.items())
-    return {"corrected by custodian": words} if words else {}
+    """What custodian and the user changed in this folder, for the record."""
+    found = {"corrected by custodian": files.corrections(folder), f"set by {BY_HAND}": by_hand(folder)}
+    return {
+        who: ", ".join(f"{name} = {value}" if value is not None else f"no {name}" for name, value in changed.items())
+        for who, changed in found.items()
+        if changed
+    }

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from importlib.resources import files
+from pathlib import Path
 
 from pydantic import PositiveFloat
 
@@ -16,6 +17,8 @@ from midgap.structures.errors import InputError
 from midgap.workflows.calculation import Calculation
 
 Value = str | int | float | bool
+
+BY_HAND = "INCAR.user"
 
 STEPS = ("relax", "relax-pbe", "relax-hse06", "pbe", "pbe+soc", "hse06", "hse06+soc")
 """What may stand before a colon: ``hse06+soc:ALGO=All`` is for that step alone."""
@@ -96,6 +99,29 @@ def for_step(calculation: Calculation) -> dict[str, Value]:
 def tags(calculation: Calculation) -> dict[str, Value]:
     """The INCAR tags among the settings that hold for a calculation."""
     return {name: value for name, value in for_step(calculation).items() if name.isupper() and "." not in name}
+
+
+def by_hand(folder: Path) -> dict[str, Value]:
+    """Tags from ``INCAR.user``, which a person may put into the folder of one run: they come before all else.
+
+    Raises
+    ------
+    InputError
+        A line is not a tag and its value, or sets what is set elsewhere.
+    """
+    path = folder / BY_HAND
+    if not path.is_file():
+        return {}
+    found: dict[str, Value] = {}
+    for line in path.read_text(errors="replace").splitlines():
+        bare = re.split("[!#]", line)[0].strip()
+        name, equals, value = (part.strip() for part in bare.partition("="))
+        if bare and not (equals and value):
+            raise InputError(f"{path}: {line.strip()!r} is not TAG = VALUE.")
+        if bare:
+            found[name.upper()] = value
+    check_settings(found)
+    return found
 
 
 def check_settings(settings: Mapping[str, Value]) -> None:
