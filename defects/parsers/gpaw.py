@@ -102,8 +102,17 @@ def _scalars(calc: Any, window: tuple[int, int], eigenvalues_eV: np.ndarray) -> 
         "site_weights": np.take_along_axis(weights, order[..., None], axis=2),
         "magnetization_muB": _whole(calc.get_magnetic_moment()) if spins == 2 else 0.0,
         "first_band": first,
-        "dipoles": scalar_dipoles(calc, window, order, (min(filled) - first, max(filled) - first)),
+        "dipoles": scalar_dipoles(calc, window, order, (min(filled) - first, max(filled) - first))
+        if _has_plane_waves(calc)
+        else None,
     }
+
+
+def _has_plane_waves(calc: Any) -> bool:
+    """Not in other modes of GPAW, nor from a ``.gpw`` file that was written without them."""
+    from gpaw.core.plane_waves import PWArray
+
+    return isinstance(getattr(calc.dft.ibzwfs._get_wfs(0, 0), "psit_nX", None), PWArray)
 
 
 def _whole(moment: float) -> float:

@@ -274,7 +274,7 @@ def read_checkpoint(path: Path | str, theory: LevelOfTheory) -> ElectronicStruct
         mol._env = np.array(data["_env"], dtype=float)
         mol._ecpbas = np.array(data["_ecpbas"], dtype=np.int32).reshape(-1, 8)
         mol._atom = [(str(symbol), list(position)) for symbol, position in data["_atom"]]
-        mol.charge, mol.cart = int(data["charge"]), bool(data.get("cart", False))
+        mol.charge, mol.cart = int(data.get("charge", 0)), bool(data.get("cart", False))
         mol._built = True
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file.") from None
