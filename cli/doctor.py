@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
+
+if TYPE_CHECKING:
+    from midgap.workflows.installation import Finding
 
 
 def command(
     install: str | None = typer.Option(None, metavar="ENGINE", help="Install an engine: gpaw or pyscf, without root."),
+    worker: str | None = typer.Option(None, help="Look at this worker of a cluster instead of this machine."),
+    project: str | None = typer.Option(None, help="Project of jobflow-remote, with --worker. (default: the only one)"),
     as_json: bool = typer.Option(False, "--json", help="One JSON object on stdout and nothing else."),
 ) -> None:
-    """Say what is installed, which engines run here, what is missing and how to get it."""
+    """Say what is installed, which engines run here or on a cluster, what is missing and how to get it."""
     import json
     from dataclasses import asdict
 
@@ -17,7 +24,7 @@ def command(
 
     if install is not None:
         _install(install, quiet=as_json)
-    findings = list(examine())
+    findings = list(examine()) if worker is None and project is None else _of_worker(project, worker)
     broken = any(finding.essential and not finding.present for finding in findings)
     if as_json:
         print(json.dumps({"schema": "midgap.Doctor", "schema_version": 1, "findings": [asdict(f) for f in findings]}))
@@ -32,6 +39,26 @@ def command(
         Console().print(table)
     if broken:
         raise typer.Exit(1)
+
+
+def _of_worker(project: str | None, worker: str | None) -> list[Finding]:
+    """The database from here, and everything else from the worker."""
+    from midgap.structures.errors import ComputationError
+    from midgap.workflows.cluster.inspection import inspect_worker
+    from midgap.workflows.cluster.project import open_project, probe, worker_named
+    from midgap.workflows.installation import Finding
+
+    opened = open_project(project)
+    name, _ = worker_named(opened, worker)
+    try:
+        probe(opened)
+        database = Finding("database", True, "answers this machine")
+    except ComputationError as error:
+        database = Finding("database", False, str(error), "", True)
+    try:
+        return [database, *inspect_worker(opened, name)]
+    except ComputationError as error:
+        return [database, Finding(name, False, str(error), "", True)]
 
 
 def _install(engine: str, quiet: bool) -> None:

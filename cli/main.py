@@ -11,7 +11,21 @@ import sys
 
 import typer
 
-from midgap.cli import build, compare, doctor, levels, photons, run, simulate
+from midgap.cli import (
+    build,
+    cancel,
+    cluster,
+    compare,
+    doctor,
+    fetch,
+    levels,
+    photons,
+    rerun,
+    run,
+    simulate,
+    status,
+    submit,
+)
 
 app = typer.Typer(
     name="midgap",
@@ -21,8 +35,9 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (doctor, build, run, levels, photons, simulate, compare):
+for module in (doctor, build, run, levels, photons, simulate, compare, submit, status, cancel, rerun, fetch):
     app.command(module.__name__.rpartition(".")[2])(module.command)
+app.add_typer(cluster.app, name="cluster")
 
 
 @app.callback()

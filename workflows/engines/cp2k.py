@@ -295,4 +295,7 @@ def _progress(text: str) -> list[str]:
     steps = parser.scf_steps(text)
     if steps:
         parts.append(f"SCF step {steps[-1][0]}, change {steps[-1][1]:.1e}")
+        energies = re.findall(r"^ +\d+ (?:\S+/Diag\.|OT ).* (-\d+\.\d+) +[-+.\dE]+$", text, re.MULTILINE)
+        if energies:
+            parts.append(f"{float(energies[-1]) * EV_PER_HARTREE:.3f} eV")
     return parts

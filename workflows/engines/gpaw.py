@@ -91,9 +91,10 @@ class Gpaw(Engine):
         if log.exists() and stage.exists() and stage.read_text().strip() == "SCF":
             with log.open("rb") as stream:
                 stream.seek(max(0, log.stat().st_size - 4096))
-                found = re.findall(r"\|iter:\s*(\d+)\|", stream.read().decode(errors="replace"))
+                tail = stream.read().decode(errors="replace")
+            found = re.findall(r"\|iter:\s*(\d+)\|[^|]*\|\s*(-?\d+\.\d+)c?\|", tail)
             if found:
-                parts.append(f"iteration {found[-1]}")
+                parts.append(f"iteration {found[-1][0]}, {float(found[-1][1]):.3f} eV")
         return ", ".join(parts)
 
 
