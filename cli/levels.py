@@ -29,6 +29,9 @@ def command(
     shift: Annotated[
         float | None, typer.Option(metavar="EV", help="Add this to the reference's energies instead of aligning.")
     ] = None,
+    theory: Annotated[
+        str | None, typer.Option(help="What a PySCF checkpoint was computed with, for it does not say: hse06, pbe+soc.")
+    ] = None,
     picture: Annotated[
         Path | None, typer.Option(help="Draw the states and where they sit: a .png, .pdf or .svg file.")
     ] = None,
@@ -39,10 +42,12 @@ def command(
 
     from midgap.defects.levels import identify_levels
     from midgap.defects.parsers import read_folder
+    from midgap.structures.theory import LevelOfTheory
 
-    calculation = read_folder(folder)
+    computed_with = None if theory is None else LevelOfTheory.named(theory)
+    calculation = read_folder(folder, computed_with)
     structure = calculation.electronic_structure
-    host = None if reference is None else read_folder(reference).electronic_structure
+    host = None if reference is None else read_folder(reference, computed_with).electronic_structure
     report = identify_levels(
         structure,
         host,
