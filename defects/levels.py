@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -207,22 +208,23 @@ class _Finding:
     def _groups(self) -> Iterator[_Found]:
         depth = self.limits.band_depth_eV
         near = [s for s in self.states if self.host.vbm_eV - depth <= s.energy_eV <= self.host.cbm_eV + depth]
-        carriers = {(s.spin, s.band) for s in self._carriers()}
+        elsewhere = self._carriers - {(s.spin, s.band) for s in near}
         # A state of a band that holds the defect's carrier counts wherever it lies.
-        beyond = [s for s in self.states if (s.spin, s.band) in carriers and s not in near]
+        beyond = [s for s in self.states if (s.spin, s.band) in elsewhere]
         for group in degenerate_groups(near + beyond, self.limits.degeneracy_eV):
             yield _Found(tuple(group), self.side(float(np.mean([s.energy_eV for s in group]))))
 
-    def _carriers(self) -> list[State]:
-        """States of the conduction band that hold electrons, and of the valence band that hold holes."""
+    @cached_property
+    def _carriers(self) -> set[tuple[int, int]]:
+        """Spin and band of states of the conduction band that hold electrons, and of the valence band that hold holes."""
         full = self.structure.electrons_per_state
         sides = [(state, self.side(state.energy_eV)) for state in self.states]
-        return [
-            state
+        return {
+            (state.spin, state.band)
             for state, side in sides
             if (side == "conduction" and state.electrons > FEW_ELECTRONS)
             or (side == "valence" and full - state.electrons > FEW_ELECTRONS)
-        ]
+        }
 
     # --- what they are -----------------------------------------------------------------------
 
@@ -271,8 +273,7 @@ class _Finding:
             nearest = min(energy - self.host.vbm_eV, self.host.cbm_eV - energy)
             # Nothing of the host is left far from its own edges, wherever a state found there sits.
             return "shallow" if nearest <= limits.shallow_eV and not self._localized(where) else "deep"
-        carriers = self._carriers()
-        if any(state in carriers for state in group.states):
+        if any((state.spin, state.band) in self._carriers for state in group.states):
             return "shallow"
         if where.at_defect and where.defect_weight is not None and self.reference is not None:
             there = energy - self.alignment.shift_eV
