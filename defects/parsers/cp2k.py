@@ -6,7 +6,6 @@ the electrostatic potential. CP2K appends to its output: the last run in the fil
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import numpy as np
 from pymatgen.core import IMolecule, IStructure, Lattice
 
 from midgap.defects.electronic_structure import ElectronicStructure, Provenance
+from midgap.defects.parsers.streams import CutShortError, chunks
 from midgap.structures.errors import ComputationError, InputError
 from midgap.structures.theory import LevelOfTheory
 
@@ -99,9 +99,20 @@ def read_cp2k(
 
 
 def read_text(path: Path) -> str:
-    """Text of a file, unzipped if need be."""
-    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    return raw.decode(errors="replace")
+    """Text of a file, unzipped if need be; of a gzip that is cut short, what there is.
+
+    Raises
+    ------
+    InputError
+        The file is missing or no sound gzip, or unpacks to more than an output could.
+    """
+    pieces = []
+    try:
+        for piece in chunks(path):
+            pieces.append(piece)
+    except CutShortError:
+        pass
+    return b"".join(pieces).decode(errors="replace")
 
 
 def find_output(folder: Path) -> Path:
