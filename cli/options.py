@@ -21,6 +21,21 @@ def parse_charges(text: str) -> tuple[int, ...]:
         raise InputError(f"--charges takes integers with commas, such as -1,0,1; not {text!r}.") from None
 
 
+def parse_mesh(text: str) -> tuple[int, int, int]:
+    """``"2,2,2"`` or ``"2x2x2"`` as a mesh.
+
+    Raises
+    ------
+    InputError
+        It is not three positive integers.
+    """
+    parts = text.lower().replace("×", ",").replace("x", ",").split(",")
+    if len(parts) != 3 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise InputError(f"--kpoints takes three positive integers with commas, such as 2,2,2; not {text!r}.")
+    a, b, c = (int(part) for part in parts)
+    return a, b, c
+
+
 def parse_settings(words: Sequence[str]) -> dict[str, str | int | float | bool]:
     """``["ENCUT=400", "LVHAR=.FALSE."]`` as numbers, truth values and words; the last of a name counts.
 

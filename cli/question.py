@@ -27,6 +27,9 @@ Relax = Annotated[
         help="What relaxes the crystals: pbe, pbe+d3, hse06, two of them with a comma, or none. (default: pbe)"
     ),
 ]
+KPoints = Annotated[
+    str | None, typer.Option(help="Γ-centred mesh of the crystals, e.g. 2,2,2. (default: the preset's)")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -48,9 +51,10 @@ def question(
     charges: str | None,
     relax: str | None = None,
     settings: list[str] | None = None,
+    kpoints: str | None = None,
 ) -> Preset:
     """The preset, changed as asked."""
-    from midgap.cli.options import parse_charges, parse_settings
+    from midgap.cli.options import parse_charges, parse_mesh, parse_settings
     from midgap.workflows.engines import engine_named
     from midgap.workflows.presets import preset_named
 
@@ -63,6 +67,8 @@ def question(
     asked = asked.model_copy(update=change)
     if engine is not None:
         asked = asked.with_engine(engine_named(engine).name)
+    if kpoints is not None:
+        asked = asked.with_mesh(parse_mesh(kpoints))
     if relax is not None:
         asked = asked.with_relaxation(relax)
     if settings:

@@ -10,6 +10,7 @@ import typer
 from midgap.cli.question import (
     Charges,
     EngineName,
+    KPoints,
     Material,
     PresetName,
     RecordsFile,
@@ -35,6 +36,7 @@ def command(
     charges: Charges = None,
     relax: Relax = None,
     settings: Settings = None,
+    kpoints: KPoints = None,
     records: RecordsFile = None,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
@@ -51,7 +53,7 @@ def command(
     from rich.console import Console
 
     talk = Console(stderr=True)
-    asked = question(preset, material, engine, theory, charges, relax, settings)
+    asked = question(preset, material, engine, theory, charges, relax, settings, kpoints)
     if not dry_run:
         talk.print(f"[bold]{asked.material}[/]: {asked.about}", highlight=False)
     measured = measured_records(records, asked.material)

@@ -14,7 +14,7 @@ from maggma.stores import MemoryStore
 from pymatgen.io.vasp.inputs import Incar
 from vasp_example import inject, install, models, shaken, starts, use_potentials
 
-from midgap.cli.options import parse_settings
+from midgap.cli.options import parse_mesh, parse_settings
 from midgap.cli.question import question
 from midgap.defects.report import Levels
 from midgap.structures.errors import InputError
@@ -182,6 +182,9 @@ def test_a_setting_that_is_none_is_refused_before_anything_is_written():
         asked.flow()
     with pytest.raises(InputError, match="--set takes NAME=VALUE"):
         parse_settings(["ENCUT"])
+    assert parse_mesh("2,2,1") == parse_mesh("2x2x1") == (2, 2, 1)
+    with pytest.raises(InputError, match="--kpoints takes three positive integers"):
+        parse_mesh("2,0,1")
     assert parse_settings(["A=1", "B=1e-6", "C=.TRUE.", "D=0 0 1", "A=2"]) == {
         "A": 2,
         "B": 1e-6,
@@ -204,6 +207,7 @@ def test_relaxations_that_are_none(words):
 def test_request_tells_settings_apart():
     asked = preset_named("production")
     assert "settings" not in asked.request() and "relax" not in asked.request()
-    other = asked.with_settings({"ENCUT": 400}).with_relaxation("pbe+d3,hse06").request()
+    other = asked.with_settings({"ENCUT": 400}).with_relaxation("pbe+d3,hse06").with_mesh((2, 2, 1)).request()
+    assert other["kpoints"] == [2, 2, 1]
     assert other["settings"] == {"ENCUT": 400}
     assert other["relax"] == ["pbe+d3", "hse06"]

@@ -89,6 +89,14 @@ class Preset(Document):
         theories = tuple(LevelOfTheory.named(known[word][0], dispersion=known[word][1]) for word in asked)
         return self.model_copy(update={"relax": True, "relaxation": theories})
 
+    def with_mesh(self, kpoints: tuple[int, int, int]) -> Preset:
+        """The same question on another mesh."""
+        return self.model_copy(
+            update={
+                kind: getattr(self, kind).model_copy(update={"kpoints": kpoints}) for kind in ("pristine", "defect")
+            }
+        )
+
     def with_settings(self, settings: dict[str, Any]) -> Preset:
         """The same question with settings of the engine over those of the preset."""
         mine = {**self.options.get("engine_settings", {}), **settings}
@@ -189,6 +197,8 @@ class Preset(Document):
             if (self.relax, self.relaxation) != (own.relax, own.relaxation):
                 with_d3 = [f"{one.name}{'+d3' if one.dispersion else ''}" for one in self.relaxation]
                 asked["relax"] = with_d3 if self.relax else "none"
+            if self.defect.kpoints != own.defect.kpoints:
+                asked["kpoints"] = list(self.defect.kpoints)
         if settings := self.options.get("engine_settings"):
             asked["settings"] = settings
         if Path(self.material).is_file():
