@@ -15,6 +15,7 @@ from pymatgen.core import IStructure, Lattice
 from midgap.structures.errors import ComputationError, InputError
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
+from midgap.workflows import execution
 from midgap.workflows.calculation import Calculation
 from midgap.workflows.execution import run
 from midgap.workflows.worker import attempts
@@ -98,6 +99,18 @@ def test_engine_that_is_shot_is_started_again(tmp_path, unbroken):
     threading.Thread(target=lambda: os.kill(engine_pid(tmp_path), signal.SIGKILL)).start()
     result = run(rock_salt(), "gpaw", tmp_path)
     assert sum(line["event"] == "engine" for line in attempts(tmp_path)) == 2
+    assert result.total_energy_eV == pytest.approx(unbroken[1].total_energy_eV, abs=1e-6)
+
+
+def test_engine_is_ended_before_the_time_is_up_and_goes_on_elsewhere(tmp_path, unbroken, monkeypatch):
+    monkeypatch.setattr(execution, "MARGIN_S", 1.0)
+    monkeypatch.setattr(execution, "POLL_S", 0.05)
+    monkeypatch.setattr(execution, "POLLS_A_LOOK", 1)
+    monkeypatch.setenv("MIDGAP_END_TIME", str(time.time() + 1.5))
+    with pytest.raises(execution.OutOfTime, match="goes on from there"):
+        run(rock_salt(), "gpaw", tmp_path / "first")
+    monkeypatch.delenv("MIDGAP_END_TIME")
+    result = run(rock_salt(), "gpaw", tmp_path / "second", after=tmp_path / "first")
     assert result.total_energy_eV == pytest.approx(unbroken[1].total_energy_eV, abs=1e-6)
 
 

@@ -193,6 +193,18 @@ def test_a_setting_that_is_none_is_refused_before_anything_is_written():
     }
 
 
+def test_inputs_are_written_anew_and_never_over_a_run(faults, tmp_path):
+    made, vacancy = maker(), cell_and_vacancy()[1]
+    first = write_inputs(made, [vacancy], tmp_path / "inputs").folders[0]
+    before = (first / "POSCAR").read_text()
+    write_inputs(made, [shaken(vacancy, seed=2)], tmp_path / "inputs")  # another geometry of the same atoms
+    assert (first / "POSCAR").read_text() != before
+    assert {path.name for path in first.iterdir()} == {"INCAR", "KPOINTS", "POSCAR", "POTCAR"}
+    (first / "OUTCAR").touch()
+    with pytest.raises(InputError, match=r"holds more than inputs \(OUTCAR\)"):
+        write_inputs(made, [vacancy], tmp_path / "inputs")
+
+
 def test_inputs_of_engines_that_nobody_reads_are_not_written(tmp_path):
     written = write_inputs(LevelFlowMaker(engine="gpaw"), models(())[:1], tmp_path)
     assert written.folders == () and not list(tmp_path.iterdir())

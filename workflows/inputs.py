@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from midgap.structures.errors import InputError
 from midgap.structures.model import Model
+from midgap.workflows.calculation import Calculation
 from midgap.workflows.engines import engine_named
+from midgap.workflows.engines.base import Engine
 from midgap.workflows.flows import LevelFlowMaker, job_name
+
+INPUTS = {"INCAR", "KPOINTS", "POSCAR", "POTCAR", "POTCAR.spec"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ def write_inputs(maker: LevelFlowMaker, models: Sequence[Model], folder: Path) -
     Raises
     ------
     InputError
-        An engine cannot do what is asked of it.
+        An engine cannot do what is asked of it, or a folder holds more than inputs.
     """
     folders: list[Path] = []
     notes: dict[str, None] = {}
@@ -55,10 +61,26 @@ def write_inputs(maker: LevelFlowMaker, models: Sequence[Model], folder: Path) -
         for calculation in (*relaxations, *maker.statics_of(model)):
             code.check(calculation)
             place = folder / re.sub(r"[^A-Za-z0-9_.+-]+", "-", job_name(calculation))
-            code.write_input(calculation, place)
+            _write(code, calculation, place)
             folders.append(place)
         if relaxations:
             notes["Runs after a relaxation have the geometry from before it, which has yet to be replaced."] = None
         if incomplete := code.incomplete():
             notes[incomplete] = None
     return WrittenInputs(tuple(folders), tuple(notes))
+
+
+def _write(code: Engine, calculation: Calculation, place: Path) -> None:
+    # Made elsewhere and then moved: an engine goes on from what is in the folder it writes to.
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as empty:
+        code.write_input(calculation, Path(empty))
+        made = {path.name for path in Path(empty).iterdir()}
+        other = {path.name for path in place.iterdir()} - made - INPUTS if place.is_dir() else set()
+        if other:
+            raise InputError(f"{place} holds more than inputs ({min(other)}); choose another folder with --out.")
+        place.mkdir(exist_ok=True)
+        for name in INPUTS - made:
+            (place / name).unlink(missing_ok=True)
+        for name in made:
+            (Path(empty) / name).replace(place / name)

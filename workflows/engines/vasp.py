@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from pathlib import Path
@@ -150,11 +151,14 @@ class Vasp(Engine):
         write_potcar(_potentials(calculation), folder, library(for_step(calculation)))
 
     def _incar(self, calculation: Calculation, start: Start, steps_done: int) -> list[Tag]:
-        total = ranks(words(program_for(calculation)))
+        program = program_for(calculation)
+        total = ranks(words(program))
+        threads = os.environ.get("OMP_NUM_THREADS", "1")
         run = Run(
             _potentials(calculation),
-            parallel(total, calculation.theory.kpoints),
+            parallel(total, calculation.theory.kpoints, int(threads) if threads.isdigit() else 1),
             total,
+            program=program,
             start=start,
             steps_done=steps_done,
             updates=updates(),

@@ -47,6 +47,8 @@ class Run:
         ``KPAR`` and ``NCORE``.
     ranks
         MPI ranks in all.
+    program
+        Which of VASP's programs it is for, to be told to whoever starts it by hand.
     start
         What there is to begin from.
     steps_done
@@ -58,6 +60,7 @@ class Run:
     potentials: Sequence[Potential]
     parallel: Mapping[str, int]
     ranks: int = 1
+    program: str = "std"
     start: Start = "scratch"
     steps_done: int = 0
     updates: Mapping[str, Value] = field(default_factory=dict)
@@ -123,7 +126,7 @@ def incar(calculation: Calculation, run: Run) -> list[Tag]:
 def _defaults(calculation: Calculation, run: Run, has_cutoff: bool) -> Iterator[Tag]:
     model, theory, relax = calculation.model, calculation.theory, calculation.task == "relax"
     hybrid, soc = theory.functional == "HSE06", theory.spin_orbit
-    yield Tag("SYSTEM", model.name, f"{'relaxation' if relax else 'levels'}, {theory.label}")
+    yield Tag("SYSTEM", model.name, f"{'relaxation' if relax else 'levels'}, {theory.label}, for vasp_{run.program}")
 
     # What is computed
     yield Tag("PREC", "Accurate", "no aliasing: forces and potentials at the cores need the full grid")
