@@ -362,6 +362,14 @@ def test_a_potential_that_sticks_to_its_number(tmp_path):
     assert not outcar.finished
 
 
+def test_an_outcar_of_another_run_is_left_out(tmp_path, shared_data):
+    for name, run in (("vasprun.xml.gz", "q=1"), ("OUTCAR.gz", "q=-1")):
+        (tmp_path / name).write_bytes((shared_data / "vasp" / "GaN-Mg_Ga" / run / name).read_bytes())
+    states = read_vasp(tmp_path)
+    assert states.site_potentials_eV is None
+    assert any("OUTCAR is left out" in warning for warning in states.warnings)
+
+
 # --- theory ------------------------------------------------------------------------------------------
 
 

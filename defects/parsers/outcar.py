@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ class Outcar:
     wall_time_s: float | None = None
     memory_per_rank_MB: float | None = None
     finished: bool = False
+    started: datetime | None = None
 
 
 def read_outcar(path: Path) -> Outcar:
@@ -54,6 +56,8 @@ def read_outcar(path: Path) -> Outcar:
                 potentials = _potentials(found)
                 out.site_potentials_eV = out.site_potentials_eV if potentials is None else potentials
                 found = None
+        elif out.started is None and "executed on" in line:
+            out.started = _time(line)
         elif "Elapsed time (sec):" in line:
             out.wall_time_s = _last_number(line)
             out.finished = True
@@ -74,3 +78,11 @@ def _potentials(rows: list[str]) -> np.ndarray | None:
 def _last_number(line: str) -> float | None:
     words = re.findall(r"\d+\.?\d*", line)
     return float(words[-1]) if words else None
+
+
+def _time(line: str) -> datetime | None:
+    found = re.search(r"date (\d+\.\d+\.\d+) +(\d+:\d+:\d+)", line)
+    try:
+        return None if found is None else datetime.strptime(f"{found[1]} {found[2]}", "%Y.%m.%d %H:%M:%S")
+    except ValueError:
+        return None

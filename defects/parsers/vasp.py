@@ -10,6 +10,7 @@ averages and electron counts are over the mesh that the density was made on.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ FIXED_OCCUPATIONS = -2
 WHOLE_CHARGE = 1e-3
 SAME_ENERGY_EV = 1e-3
 SPREAD = 0.05
+SAME_START = timedelta(minutes=1)
 PACKED = (".bz2", ".xz", ".zst", ".Z", ".zip", ".lzma")
 """Packed otherwise than by gzip: not read."""
 
@@ -78,6 +80,11 @@ def read_vasp(folder: Path | str) -> ElectronicStructure:
         )
     outcar_path = _beside(source, "OUTCAR")
     outcar = Outcar() if outcar_path is None else read_outcar(outcar_path)
+    if outcar.started and out.started and abs(outcar.started - out.started) > SAME_START:
+        warnings.append(
+            f"OUTCAR is of the run of {outcar.started}, {source.name} of {out.started}: OUTCAR is left out."
+        )
+        outcar = Outcar()
     electrons = out.number("NELECT")
     if electrons is None:
         raise InputError(f"{source} does not say how many electrons there are (NELECT).")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ class VaspOutput:
 
     source: Path
     version: str = ""
+    started: datetime | None = None
     tags: dict[str, str] = field(default_factory=dict)
     species: list[str] = field(default_factory=list)
     valences: list[float] = field(default_factory=list)

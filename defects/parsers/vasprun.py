@@ -8,6 +8,7 @@ states and optical spectra are passed over. Memory is that of the result and a f
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from pathlib import Path
 from xml.parsers import expat
 
@@ -58,6 +59,7 @@ class _Reader:
         self.within: list[tuple[str, str]] = []
         self.collected: list[str] | None = None
         self.section = ""
+        self.generator: dict[str, str] = {}
         self.arrays: dict[str, list[str]] = {}
         self.tables: dict[str, list[list[str]]] = {}
         self.energies: dict[str, float] = {}
@@ -140,6 +142,9 @@ class _Reader:
         elif tag == "kpoints" and self.section == "kpoints":
             self.out.kpoints_frac = self.array("kpointlist", 3)
             self.out.k_weights = self.array("weights", 1)[:, 0]
+        elif tag == "generator":
+            self.out.version = self.generator.get("version", "")
+            self.out.started = _time(f"{self.generator.get('date')} {self.generator.get('time')}")
         elif tag == "atominfo":
             self.atoms()
         elif tag == "calculation" and self.has_bands:
@@ -150,8 +155,8 @@ class _Reader:
     def item(self, name: str, text: str) -> None:
         if self.section in ("incar", "parameters"):
             self.tag(name, text)
-        elif self.section == "generator" and name == "version":
-            self.out.version = text
+        elif self.section == "generator":
+            self.generator[name] = text
         elif self.section == "calculation" and self.within[-1][0] == "energy":
             into = self.steps[-1] if self.within[-2][0] == "scstep" else self.energies
             try:
@@ -304,6 +309,13 @@ class _Reader:
             if out.eigenvalues_eV is not None and not self.has_bands:
                 out.missing += f"; ionic step {out.ionic_steps} is left out"
         return out
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, "%Y %m %d %H:%M:%S")
+    except ValueError:
+        return None
 
 
 def _mesh(text: str) -> tuple[int, int, int] | None:
