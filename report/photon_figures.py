@@ -1,0 +1,346 @@
+"""Pictures of photon statistics: trace with levels, decay with fit, g2, lifetime against intensity, spectrum, powder pattern.
+
+Every function draws on the Axes it is given and returns them; told apart by lightness and shape, not by hue alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from midgap.experiment.antibunching import PulsedG2
+from midgap.experiment.antibunching_cw import ContinuousG2
+from midgap.experiment.blinking import IntensityLevels, Trace, intensity_histogram
+from midgap.experiment.level_lifetimes import Flid
+from midgap.experiment.lifetimes import DecayFit
+from midgap.experiment.records import Quantity
+from midgap.report.palette import INK, LEVEL, LINE, MUTED, PAPER, PL, PL_BAND, PUBLISHED, VALENCE
+
+if TYPE_CHECKING:
+    from midgap.experiment.phase_purity import PhaseFraction
+    from midgap.experiment.spectral_lines import Line
+
+SMALL, NORMAL = 7.0, 8.5
+
+
+def intensity_trace(
+    ax: Axes, trace: Trace, levels: IntensityLevels | None = None, longest_s: float | None = None
+) -> Axes:
+    """Counts a second against time, the levels as a line of steps; up to ``longest_s`` if it is given."""
+    scale, unit = _kilo(float(trace.counts.max(initial=0)) / trace.bin_s)
+    end = trace.counts.size * trace.bin_s if longest_s is None else min(longest_s, trace.counts.size * trace.bin_s)
+    shown = trace.counts[: max(1, round(end / trace.bin_s))] / trace.bin_s / scale
+    edges = np.arange(shown.size + 1) * trace.bin_s
+    ax.stairs(shown, edges, color=VALENCE.light, linewidth=0.5, rasterized=shown.size > 20_000)
+    if levels is not None:
+        rates = np.array([q.value for q in levels.rate_cps]) / scale
+        there = levels.start_time_s < end
+        time = np.append(levels.start_time_s[there], min(float(levels.end_time_s[there][-1]), end))
+        ax.stairs(rates[levels.level[there]], time, color=LEVEL.light, linewidth=1.1, baseline=None)
+    ax.set(xlim=(0, end), ylim=(0, None))
+    return _dress(ax, "Time (s)", f"Intensity ({unit}, {_time(trace.bin_s)} bins)")
+
+
+def rate_histogram(ax: Axes, trace: Trace, levels: IntensityLevels | None = None) -> Axes:
+    """How often each intensity occurs, lying on its side beside the trace; with the levels, their names and their share."""
+    scale, unit = _kilo(float(trace.counts.max(initial=0)) / trace.bin_s)
+    edges, number = intensity_histogram(trace)
+    ax.stairs(number, edges / scale, orientation="horizontal", fill=True, color=LINE.light)
+    ax.stairs(number, edges / scale, orientation="horizontal", color=MUTED.light, linewidth=0.7)
+    ax.set(ylim=(0, None), xlim=(0, 1.75 * max(int(number.max(initial=1)), 1)))
+    if levels is not None:
+        top = edges[-1] / scale
+        heights = _apart([(q.value or 0.0) / scale for q in levels.rate_cps], 0.075 * top)
+        for i, (q, height) in enumerate(zip(levels.rate_cps, heights, strict=True)):
+            rate = (q.value or 0.0) / scale
+            ax.axhline(rate, color=LEVEL.light, linewidth=0.8, linestyle=(0, (4, 2)))
+            text = f"{levels.label[i]} {levels.time_fraction[i]:.0%}"
+            ax.text(
+                0.98,
+                height,
+                text,
+                transform=ax.get_yaxis_transform(),
+                ha="right",
+                va="bottom",
+                fontsize=SMALL,
+                color=LEVEL.light,
+            )
+    return _dress(ax, "Bins", f"Intensity ({unit})")
+
+
+def decay(ax: Axes, residuals: Axes | None, fit: DecayFit) -> Axes:
+    """Counts and fit on a logarithmic scale, and below them what is left in standard deviations."""
+    edges = (fit.first_bin + np.arange(fit.counts.size + 1)) * fit.bin_width_ns
+    step = max(1, fit.counts.size // 1500)
+    counts, fitted, edges = _coarse(fit.counts, step), _coarse(fit.fitted_counts, step), edges[::step]
+    centres = 0.5 * (edges[:-1] + edges[1:])[: counts.size]
+    ax.plot(centres, np.where(counts > 0, counts, np.nan), ".", color=VALENCE.light, markersize=2.2, label="photons")
+    ax.plot(centres, fitted, "-", color=LEVEL.light, linewidth=1.2, label="fit")
+    ax.set_yscale("log")
+    ax.set(
+        xlim=(edges[0], edges[-1]),
+        ylim=(max(0.4, 0.5 * float(fitted.min())), 2.5 * float(max(counts.max(), fitted.max()))),
+    )
+    ax.text(0.98, 0.95, _decay_text(fit), transform=ax.transAxes, ha="right", va="top", fontsize=SMALL, color=INK.light)
+    width = f"{fit.bin_width_ns * step * 1e3:.3g} ps"
+    _dress(ax, "" if residuals is not None else "Delay (ns)", f"Photons in {width}")
+    if residuals is not None:
+        left = np.sign(counts - fitted) * np.sqrt(2 * np.maximum(fitted - counts + _xlogy(counts, fitted), 0))
+        residuals.plot(centres, left, ".", color=MUTED.light, markersize=1.6)
+        residuals.axhline(0, color=LEVEL.light, linewidth=0.9)
+        reach = max(4.0, 1.05 * float(np.abs(left).max()))
+        residuals.set(xlim=(edges[0], edges[-1]), ylim=(-reach, reach))
+        ax.xaxis.set_major_formatter(NullFormatter())
+        _dress(residuals, "Delay (ns)", "Residual (σ)")
+    return ax
+
+
+def pulsed_g2(ax: Axes, g2: PulsedG2, reach: int | None = None) -> Axes:
+    """Pairs by pulse lag; the zero-delay peak is filled, the mean side peak a line."""
+    reach = min(g2.side_n, 20) if reach is None else reach
+    lag = g2.lags - g2.center_lag
+    shown = np.abs(lag) <= reach
+    mean = g2.side_counts / g2.side_n
+    ax.bar(lag[shown], g2.counts[shown], width=0.62, color=PAPER.light, edgecolor=MUTED.light, linewidth=0.8)
+    ax.bar([0], [g2.center_counts], width=0.62, color=LEVEL.light)
+    ax.axhline(mean, color=INK.light, linewidth=0.8, linestyle=(0, (4, 2)))
+    if g2.center_counts < 0.9 * mean:
+        ax.axhline(0.5 * mean, color=PUBLISHED.light, linewidth=0.8, linestyle=(0, (1, 1.5)))
+        ax.text(reach + 0.4, 0.5 * mean, "½", va="center", ha="left", fontsize=SMALL, color=PUBLISHED.light)
+    ax.set(xlim=(-reach - 0.6, reach + 0.6), ylim=(0, 1.32 * float(max(g2.counts[shown].max(initial=1), 1))))
+    _g2_text(ax, g2.g2_0_gated or g2.g2_0 or g2.g2_0_raw, g2.n_emitters_M)
+    return _dress(ax, f"Lag (pulses from lag {g2.center_lag})" if g2.center_lag else "Lag (pulses)", "Coincidences")
+
+
+def continuous_g2(ax: Axes, g2: ContinuousG2) -> Axes:
+    """Pairs by delay with the fitted dip."""
+    width = float(np.median(np.diff(g2.lag_ns)))
+    edges = np.append(g2.lag_ns - 0.5 * width, g2.lag_ns[-1] + 0.5 * width)
+    ax.stairs(g2.counts, edges, color=VALENCE.light, linewidth=0.8)
+    ax.plot(g2.lag_ns, g2.fitted_counts, color=LEVEL.light, linewidth=1.3)
+    level = float(np.median(g2.fitted_counts))
+    ax.axhline(0.5 * level, color=PUBLISHED.light, linewidth=0.8, linestyle=(0, (1, 1.5)))
+    ax.text(
+        1.01, 0.5 * level, "½", transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL, color=PUBLISHED.light
+    )
+    ax.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.32 * float(max(g2.counts.max(initial=1), 1))))
+    _g2_text(ax, g2.g2_0 or g2.g2_0_raw, g2.n_emitters_M)
+    return _dress(ax, "Delay (ns)", f"Coincidences in {width:.2g} ns")
+
+
+def lifetime_map(ax: Axes, chart: Flid) -> Axes:
+    """Fluorescence lifetime-intensity distribution: the darker, the more time was spent there."""
+    from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+
+    scale, unit = _kilo(float(chart.rate_edges_cps[-1]))
+    shades = LinearSegmentedColormap.from_list("time", [PAPER.light, LINE.light, VALENCE.light, LEVEL.light, INK.light])
+    mesh = ax.pcolormesh(
+        chart.rate_edges_cps / scale,
+        chart.tau_edges_ns,
+        chart.time_s.T,
+        cmap=shades,
+        norm=PowerNorm(0.5, vmin=0),
+        rasterized=True,
+        linewidth=0,
+    )
+    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, aspect=24)
+    bar.set_label("Time (s)", fontsize=NORMAL, color=INK.light)
+    bar.ax.tick_params(labelsize=NORMAL, colors=INK.light, width=0.8, length=3)
+    bar.outline.set(edgecolor=INK.light, linewidth=0.8)  # type: ignore[operator]
+    return _dress(ax, f"Intensity ({unit})", "Lifetime (ns)")
+
+
+def emission_line(ax: Axes, line: Line) -> Axes:
+    """An emission line with its fit, maximum and width."""
+    ax.plot(line.x, line.intensity, ".", color=VALENCE.light, markersize=2.5)
+    ax.plot(line.x, line.fitted, color=PL.light, linewidth=1.4)
+    peak, fwhm = line.peak.value or 0.0, line.fwhm.value or 0.0
+    below = fwhm / (1 + (line.asymmetry.value or 1.0))
+    half = line.background + 0.5 * line.height
+    ax.annotate(
+        "",
+        (peak - below, half),
+        (peak - below + fwhm, half),
+        arrowprops=dict(arrowstyle="<->", color=INK.light, lw=0.9),
+    )
+    ax.axvspan(line.peak.lo or peak, line.peak.hi or peak, color=PL_BAND.light, linewidth=0)
+    ax.axvline(peak, color=PL.light, linewidth=0.8, linestyle=(0, (4, 2)))
+    text = f"{_pm(line.peak, 'eV')}\nFWHM {_pm(line.fwhm, 'meV', 1e3)}\n{line.shape}"
+    ax.text(0.98, 0.95, text, transform=ax.transAxes, ha="right", va="top", fontsize=SMALL, color=INK.light)
+    window = 6 * fwhm
+    ax.set(xlim=(max(line.x[0], peak - window), min(line.x[-1], peak + window)), yticks=[])
+    ax.set_ylim(min(0.0, float(line.intensity.min())), 1.15 * float(max(line.intensity.max(), line.fitted.max())))
+    return _dress(ax, "Photon energy (eV)", "Intensity per energy (arb. u.)")
+
+
+def powder_fit(ax: Axes, phases: PhaseFraction, host: str = "host", trace: str = "second phase") -> Axes:
+    """A powder pattern with the fit and, below it, each phase's part."""
+    ax.plot(phases.two_theta_deg, phases.counts, ".", color=VALENCE.light, markersize=1.6, label="measured")
+    total = phases.host + phases.trace + phases.background
+    ax.plot(phases.two_theta_deg, total, color=LEVEL.light, linewidth=0.9, label="fit")
+    ax.plot(phases.two_theta_deg, phases.host, color=MUTED.light, linewidth=0.8, linestyle=(0, (4, 2)), label=host)
+    ax.plot(phases.two_theta_deg, phases.trace, color=PL.light, linewidth=1.2, label=trace)
+    ax.legend(fontsize=SMALL, frameon=False, labelcolor=INK.light, loc="upper right", ncols=2)
+    q, percent = phases.trace_weight_fraction, f"{phases.ci_level:.0%}"
+    words = (
+        f"{100 * (q.value or 0):.2f} wt % ({100 * (q.lo or 0):.2f} to {100 * (q.hi or 0):.2f}, {percent})"
+        if phases.seen
+        else f"below {100 * (q.hi or 0):.2f} wt % ({percent})"
+    )
+    ax.set_title(f"{trace}: {words}", fontsize=NORMAL, color=INK.light, loc="left")
+    ax.set(xlim=(phases.two_theta_deg[0], phases.two_theta_deg[-1]), ylim=(0, 1.25 * float(phases.counts.max())))
+    return _dress(ax, "2θ (°)", "Counts")
+
+
+def particle_figure(
+    *,
+    trace: Trace | None = None,
+    levels: IntensityLevels | None = None,
+    fit: DecayFit | None = None,
+    g2: PulsedG2 | ContinuousG2 | None = None,
+    chart: Flid | None = None,
+    title: str = "",
+) -> Figure:
+    """All that is there of one particle: trace and histogram above, decay, g2 and lifetime map below."""
+    below = [part for part in (fit, g2, chart) if part is not None]
+    rows = (trace is not None) + bool(below)
+    figure = Figure(figsize=(10.4, 0.4 + 2.8 * max(rows, 1)), layout="constrained", facecolor=PAPER.light)
+    if title:
+        figure.suptitle(title, fontsize=NORMAL + 1, color=INK.light)
+    grid = figure.add_gridspec(max(rows, 1), 1)
+    if trace is not None:
+        top = grid[0].subgridspec(1, 2, width_ratios=(4, 1))
+        ax = intensity_trace(figure.add_subplot(top[0]), trace, levels)
+        side = rate_histogram(figure.add_subplot(top[1], sharey=ax), trace, levels)
+        side.set_ylabel("")
+        side.tick_params(labelleft=False)
+    widths = [1.15 if isinstance(part, DecayFit) else 1.0 for part in below]
+    row = grid[rows - 1].subgridspec(1, len(below), width_ratios=widths) if below else None
+    for i, part in enumerate(below):
+        assert row is not None
+        if isinstance(part, DecayFit):
+            two = row[i].subgridspec(2, 1, height_ratios=(3, 1), hspace=0.05)
+            decay(figure.add_subplot(two[0]), figure.add_subplot(two[1]), part)
+        elif isinstance(part, Flid):
+            lifetime_map(figure.add_subplot(row[i]), part)
+        elif isinstance(part, PulsedG2):
+            pulsed_g2(figure.add_subplot(row[i]), part)
+        else:
+            continuous_g2(figure.add_subplot(row[i]), part)
+    return figure
+
+
+def spectrum_figure(line: Line) -> Figure:
+    """`emission_line` alone."""
+    figure = Figure(figsize=(4.6, 3.2), layout="constrained", facecolor=PAPER.light)
+    emission_line(figure.add_subplot(), line)
+    return figure
+
+
+def powder_figure(phases: PhaseFraction, host: str = "host", trace: str = "second phase") -> Figure:
+    """`powder_fit` alone."""
+    figure = Figure(figsize=(7.2, 3.4), layout="constrained", facecolor=PAPER.light)
+    powder_fit(figure.add_subplot(), phases, host, trace)
+    return figure
+
+
+def save_picture(figure: Figure, path: Path | str) -> Path:
+    """PNG, SVG or PDF by the name of the file, written whole or not at all.
+
+    Raises
+    ------
+    InputError
+        The name ends in something else.
+    """
+    import io
+
+    from midgap.structures.document import write_atomic
+    from midgap.structures.errors import InputError
+
+    kind = Path(path).suffix.lower().removeprefix(".")
+    if kind not in ("png", "svg", "pdf"):
+        raise InputError(f"A picture is a .png, .svg or .pdf file; {path} is none.")
+    stream = io.BytesIO()
+    figure.savefig(stream, format=kind, dpi=200)
+    return write_atomic(path, stream.getvalue())
+
+
+def _dress(ax: Axes, x: str, y: str) -> Axes:
+    ax.set_xlabel(x, fontsize=NORMAL, color=INK.light)
+    ax.set_ylabel(y, fontsize=NORMAL, color=INK.light)
+    ax.tick_params(which="both", labelsize=NORMAL, colors=INK.light, width=0.8, length=3)
+    ax.set_facecolor("none")
+    for side, spine in ax.spines.items():
+        spine.set(visible=side in ("left", "bottom"), color=INK.light, linewidth=0.8)
+    if ax.get_yscale() == "log":
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}" if v < 1e4 else f"$10^{{{np.log10(v):.0f}}}$"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    return ax
+
+
+def _g2_text(ax: Axes, g2_0: Quantity, emitters: Quantity | None) -> None:
+    text = f"g²(0) = {_pm(g2_0, '')}"
+    if emitters is not None:
+        top = "∞" if emitters.hi is None else f"{emitters.hi:.3g}"
+        middle = "" if emitters.value is None else f"{emitters.value:.3g} "
+        text += f"\nM = {middle}({emitters.lo or 1:.3g} to {top})"
+    ax.text(0.98, 0.97, text, transform=ax.transAxes, ha="right", va="top", fontsize=SMALL, color=INK.light)
+
+
+def _decay_text(fit: DecayFit) -> str:
+    one = len(fit.tau_ns) == 1
+    lines = [f"τ = {_pm(fit.tau_ns[0], 'ns')}"] if one else []
+    if not one:
+        for i, (tau, part) in enumerate(zip(fit.tau_ns, fit.intensity_fraction, strict=True)):
+            lines.append(f"{100 * (part.value or 0):.0f} %: τ{_sub(i + 1)} = {_pm(tau, 'ns')}")
+        lines.append(f"⟨τ⟩ intensity {_pm(fit.tau_intensity_ns, 'ns')}")
+        lines.append(f"⟨τ⟩ amplitude {_pm(fit.tau_amplitude_ns, 'ns')}")
+    return "\n".join([*lines, f"2I* = {fit.deviance:.0f} of {fit.dof} ({fit.deviance_z:+.1f} σ)"])
+
+
+def _pm(quantity: Quantity, unit: str, scale: float = 1.0) -> str:
+    """Value and interval, to the digit that the interval leaves."""
+    lo, value, hi = (None if x is None else scale * x for x in (quantity.lo, quantity.value, quantity.hi))
+    given = [x for x in (lo, value, hi) if x is not None]
+    spread = max(given) - min(given)
+    digits = 2 if spread <= 0 else int(np.clip(np.ceil(-np.log10(spread / 3)), 0, 4))
+    if value is None:
+        return f"{lo if lo is not None else 0:.{digits}f} to {'∞' if hi is None else f'{hi:.{digits}f}'} {unit}".strip()
+    if lo is None and hi is None:
+        return f"{value:.{digits}f} {unit}".strip()
+    low, high = ("?" if x is None else f"{x:.{digits}f}" for x in (lo, hi))
+    return f"{value:.{digits}f} ({low} to {high}) {unit}".strip()
+
+
+def _sub(n: int) -> str:
+    return str(n).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
+
+
+def _kilo(top_cps: float) -> tuple[float, str]:
+    return (1e3, "kcps") if top_cps >= 2000 else (1.0, "cps")
+
+
+def _time(seconds: float) -> str:
+    return f"{1e3 * seconds:g} ms" if seconds < 1 else f"{seconds:g} s"
+
+
+def _coarse(counts: Any, step: int) -> np.ndarray:
+    whole = counts.size // step * step
+    return np.asarray(counts[:whole]).reshape(-1, step).sum(axis=1)
+
+
+def _xlogy(d: np.ndarray, m: np.ndarray) -> np.ndarray:
+    return d * np.log(np.maximum(d, 1e-300) / np.maximum(m, 1e-300)) if d.size else d
+
+
+def _apart(heights: list[float], gap: float) -> list[float]:
+    """Heights of labels, moved up where they would touch."""
+    placed, last = list(heights), -np.inf
+    for i in sorted(range(len(heights)), key=lambda j: heights[j]):
+        last = placed[i] = max(heights[i], last + gap)
+    return placed
