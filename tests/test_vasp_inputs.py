@@ -301,6 +301,9 @@ def test_files_that_were_cut_short_are_seen(here, monkeypatch):
     data = (folder / "WAVECAR").read_bytes()
     (folder / "WAVECAR").write_bytes(data[:-300])
     assert wavecar(folder / "WAVECAR") is None
+    for garbage in (b"", b"\xff" * 600, b"\x7f" * 600, data[:300] + b"\xff" * 300):
+        (folder / "WAVECAR").write_bytes(garbage)
+        assert wavecar(folder / "WAVECAR") is None
     assert not density_is_whole(folder / "CHGCAR")
     structure = poscar_structure(step.model, 12.0)
     text = (folder / "POSCAR").read_text()

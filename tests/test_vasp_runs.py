@@ -145,7 +145,7 @@ def test_a_relaxation_that_died_loses_one_step_at_most(faults, tmp_path, unbroke
         ("ZBRENT: fatal error in bracketing\n     please rerun with smaller EDIFF, or copy CONTCAR", {"NELMIN": 8}),
         ("BRIONS problems: POTIM should be increased", {"POTIM": 0.6}),
         ("ERROR in subspace rotation PSSYEVX: not enough eigenvalues found", None),
-        (" ERROR: internal error in subroutine IBZKPT: not all point group operations", None),
+        (" ERROR: internal error in subroutine IBZKPT: not all point group operations", {"SYMPREC": 1e-6}),
         ("TOO FEW BANDS", {"NBANDS": int(1.1 * 107)}),
     ],
     ids=["EDDDAV", "ZBRENT", "BRIONS", "PSSYEVX", "IBZKPT", "bands"],

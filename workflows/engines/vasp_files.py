@@ -185,15 +185,15 @@ def wavecar(path: Path) -> Wavecar | None:
     size = path.stat().st_size
     with path.open("rb") as stream:
         first = stream.read(24)
-        if len(first) < 24:
+        length, spins, _ = struct.unpack("<3d", first) if len(first) == 24 else (0.0, 0.0, 0.0)
+        # Comparisons that a NaN fails: half a file may hold anything.
+        if not (96 <= length <= size / 2 and spins in (1.0, 2.0)):
             return None
-        length, spins, _ = (int(number) for number in struct.unpack("<3d", first))
-        if length < 96 or spins not in (1, 2) or size < 2 * length:
-            return None
-        stream.seek(length)
+        stream.seek(int(length))
         kpoints, bands, cutoff = struct.unpack("<3d", stream.read(24))
-    whole = size >= length * (2 + spins * int(kpoints) * (1 + int(bands)))
-    return Wavecar(spins, int(kpoints), int(bands), cutoff) if whole and kpoints > 0 and bands > 0 else None
+    if not (1 <= kpoints <= size and 1 <= bands <= size and size >= length * (2 + spins * kpoints * (1 + bands))):
+        return None
+    return Wavecar(int(spins), int(kpoints), int(bands), cutoff)
 
 
 def density_is_whole(path: Path) -> bool:

@@ -57,6 +57,9 @@ class Recorded(ErrorHandler):
     def correct(self, directory: str = "./") -> dict[str, Any]:
         before = Incar.from_file(self.folder / "INCAR")
         done: dict[str, Any] = self.handler.correct(directory)
+        if done["actions"] == []:
+            # Some of custodian's ladders begin with what is set here already: the next rung may help.
+            done = self.handler.correct(directory)
         after = Incar.from_file(self.folder / "INCAR")
         changed = {
             name: after.get(name)
