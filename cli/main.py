@@ -16,6 +16,7 @@ from midgap.cli import (
     cancel,
     cluster,
     compare,
+    diffraction,
     doctor,
     fetch,
     levels,
@@ -23,6 +24,7 @@ from midgap.cli import (
     rerun,
     run,
     simulate,
+    spectrum,
     status,
     submit,
 )
@@ -35,7 +37,22 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (doctor, build, run, levels, photons, simulate, compare, submit, status, cancel, rerun, fetch):
+for module in (
+    doctor,
+    build,
+    run,
+    levels,
+    photons,
+    simulate,
+    spectrum,
+    diffraction,
+    compare,
+    submit,
+    status,
+    cancel,
+    rerun,
+    fetch,
+):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 app.add_typer(cluster.app, name="cluster")
 

@@ -106,6 +106,18 @@ def read_spectrum(
     )
 
 
+def read_columns(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
+    """The first two columns of a text file, as `read_spectrum` reads them, without units.
+
+    Raises
+    ------
+    InputError
+        No such file, not text, or no columns.
+    """
+    data = np.array([row[:2] for row in _table(Path(path), _lines(Path(path)))[1]])
+    return data[:, 0], data[:, 1]
+
+
 def spectrum(x: Any, intensity: Any, unit: str, **more: Any) -> Spectrum:
     """A `Spectrum` of two columns, sorted, repeated values of ``x`` averaged.
 
