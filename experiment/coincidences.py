@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -93,19 +94,6 @@ class Alignment(Document):
         """By how much the second detector's decay is later, within the period."""
         return (self.start_bins[1] - self.start_bins[0]) % self.n_bins
 
-    def aligned(self, stream: PhotonStream, which: int) -> tuple[Ints, NDArray[np.int32]]:
-        """Pulse and delay (in bins, from the start) of the photons of the first or second detector."""
-        assert stream.dtime is not None
-        pulse, delay = np.empty(len(stream), np.int64), np.empty(len(stream), np.int32)
-        kernels = compiled("photon_kernels")
-        start, channel = self.start_bins[which], self.detectors[which]
-        n = kernels.align(stream.time, stream.channel, stream.dtime, channel, start, self.n_bins, pulse, delay)
-        pulse, delay = pulse[:n], delay[:n]
-        if n and kernels.backward_steps(pulse, pulse[0])[0]:
-            order = np.argsort(pulse, kind="stable")
-            pulse, delay = pulse[order], delay[order]
-        return pulse, delay
-
 
 def circular_delay(first: NDArray[np.integer], second: NDArray[np.integer]) -> int:
     """By how many bins the second of two periodic decays is later: the maximum of their correlation."""
@@ -174,26 +162,27 @@ class PulseCorrelator:
         latest_ns = max(0.5 * alignment.n_bins * alignment.bin_ns, 2 * FIRST_GATE_NS)
         self.gates_ns = np.concatenate([[0.0], np.geomspace(FIRST_GATE_NS, latest_ns, N_GATES - 1)])
         after_ns = (np.arange(alignment.n_bins) - alignment.rise_bins) * alignment.bin_ns
-        self._gate_of = np.maximum(np.searchsorted(self.gates_ns, after_ns, side="right") - 1, 0)
-        self.counts = np.zeros((2 * self.max_lag + 1, N_GATES), np.int64)
+        self._gate_of = np.maximum(np.searchsorted(self.gates_ns, after_ns, side="right") - 1, 0).astype(np.int8)
+        self._counts = np.zeros((2 * self.max_lag + 3, N_GATES), np.int64)
         self.singles = np.zeros((2, N_GATES), np.int64)
         self.n_pulses = 0
-        self._kept = [(np.empty(0, np.int64), np.empty(0, np.int32))] * 2
+        self._kept: PhotonStream | None = None
 
     def add(self, stream: PhotonStream) -> None:
         """Count the pairs with a photon of this piece, which follows the pieces before."""
         if not len(stream):
             return
-        both, first_new = [], []
-        for which in (0, 1):
-            pulse, delay = self.alignment.aligned(stream, which)
-            self.singles[which] += np.bincount(self._gate_of[delay], minlength=N_GATES)
-            old_pulse, old_delay = self._kept[which]
-            first_new.append(len(old_pulse))
-            both.append((np.concatenate([old_pulse, pulse]), np.concatenate([old_delay, delay])))
-        compiled("photon_kernels").pulse_lags(*both[0], *both[1], *first_new, self._gate_of, self.counts)
-        reach = int(stream.time[-1]) - self.max_lag - 2
-        self._kept = [(pulse[(late := pulse >= reach)], delay[late]) for pulse, delay in both]
+        kept = stream[:0] if self._kept is None else self._kept
+        time, channel, dtime = (
+            np.concatenate([old, new]) if len(kept) else new
+            for old, new in ((kept.time, stream.time), (kept.channel, stream.channel), (kept.dtime, stream.dtime))
+        )
+        a = self.alignment
+        compiled("photon_kernels").pulse_lags(
+            time, channel, dtime, len(kept), a.detectors, a.start_bins, self._gate_of, self._counts, self.singles
+        )
+        late = int(np.searchsorted(time, time[-1] - self.max_lag - 2))
+        self._kept = replace(stream, time=time[late:], channel=channel[late:], dtime=dtime[late:])
         self.n_pulses = max(self.n_pulses, stream.duration, int(stream.time[-1]) + 1)
 
     def pairs(self) -> PulsePairs:
@@ -202,7 +191,7 @@ class PulseCorrelator:
             alignment=self.alignment,
             lags=np.arange(-self.max_lag, self.max_lag + 1),
             gates_ns=self.gates_ns,
-            counts=self.counts,
+            counts=self._counts[1:-1],
             singles=self.singles,
             n_pulses=self.n_pulses,
         )

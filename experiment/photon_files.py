@@ -14,7 +14,7 @@ from midgap.experiment.ptu import PtuFile
 from midgap.structures.errors import InputError
 
 SUFFIXES = (".ptu", ".h5", ".hdf5")
-LARGEST = 100_000_000
+LARGEST = 50_000_000
 """Photons that are held in memory at once, at 13 bytes each."""
 
 

@@ -71,44 +71,38 @@ def bin_times(time, width, counts):
 
 
 @njit(cache=True, nogil=True)
-def align(time, channel, dtime, wanted, start, period, pulse, delay):
-    """Photons of one channel by pulse and delay after its light: how many.
+def pulse_lags(time, channel, dtime, first_new, detectors, starts, gate_of, counts, singles):
+    """Add pairs to counts[lag + max_lag + 1, gate] and photons to singles[detector, gate].
 
-    Delays before ``start`` belong to the pulse before; ``delay`` counts from ``start``.
-    Delays beyond the period are left out.
+    Each photon from ``first_new`` on is paired with those before it. The pulse index ``time`` ascends; a delay
+    before its detector's start belongs to the pulse before, and counts from the start; the gate of a pair is
+    that of its shorter delay. lag = pulse of the second detector's photon - that of the first's. The outermost
+    lags, ±(max_lag + 1), are room for photons at the border, and not complete.
     """
-    n = 0
+    outer = (counts.shape[0] - 1) // 2
+    n_bins = len(gate_of)
+    pulses, sides, gates = np.empty(len(time), np.int64), np.empty(len(time), np.int8), np.empty(len(time), np.int8)
+    n, old = 0, 0
     for i in range(len(time)):
-        if channel[i] == wanted and dtime[i] < period:
-            d = dtime[i] - start
-            p = time[i]
-            if d < 0:
-                d += period
-                p -= 1
-            pulse[n] = p
-            delay[n] = d
+        side = 0 if channel[i] == detectors[0] else 1
+        if channel[i] == detectors[side] and 0 <= dtime[i] < n_bins:
+            delay = dtime[i] - starts[side]
+            before = delay < 0
+            gate = gate_of[delay + n_bins * before]
+            pulses[n], sides[n], gates[n] = time[i] - before, side, gate
             n += 1
-    return n
-
-
-@njit(cache=True, nogil=True)
-def pulse_lags(pulse_a, delay_a, pulse_b, delay_b, first_new_a, first_new_b, gate_of, counts):
-    """Add pairs to counts[lag + max_lag, gate], lag = pulse_b - pulse_a; pulses ascend.
-
-    The gate of a pair is that of its shorter delay. Pairs of two photons before ``first_new`` were
-    counted before, and are left out.
-    """
-    max_lag = (counts.shape[0] - 1) // 2
-    begin = 0
-    n_b = len(pulse_b)
-    for i in range(len(pulse_a)):
-        p = pulse_a[i]
-        while begin < n_b and pulse_b[begin] < p - max_lag:
-            begin += 1
-        j = begin if i >= first_new_a else max(begin, first_new_b)
-        while j < n_b and pulse_b[j] <= p + max_lag:
-            counts[pulse_b[j] - p + max_lag, gate_of[min(delay_a[i], delay_b[j])]] += 1
-            j += 1
+            if i < first_new:
+                old += 1
+            else:
+                singles[side, gate] += 1
+    for i in range(old, n):
+        pulse, side, gate, sign = pulses[i], sides[i], gates[i], 2 * sides[i] - 1
+        j = i - 1
+        # Pulses can be out of order by one, so a photon farther back than this is out of reach.
+        while j >= 0 and pulse - pulses[j] <= outer:
+            # Two photons of one detector add nothing: an addition is quicker than a branch that nobody can foresee.
+            counts[sign * (pulse - pulses[j]) + outer, min(gate, gates[j])] += side ^ sides[j]
+            j -= 1
 
 
 @njit(cache=True, nogil=True)
