@@ -301,6 +301,26 @@ def test_procar_stands_in_for_projections(tmp_path):
     assert any("another run" in warning for warning in states.warnings)
 
 
+def test_procar_and_outcar_alone(gan, tmp_path, shared_data):
+    """The same run with its vasprun.xml gone, its states in a PROCAR: the same levels to three decimals of weight."""
+    folder = shared_data / "vasp" / "GaN-Mg_Ga" / "q=-1"
+    whole, run = gan["q=-1"], read_vasprun(folder / "vasprun.xml.gz")
+    (tmp_path / "OUTCAR.gz").write_bytes((folder / "OUTCAR.gz").read_bytes())
+    (tmp_path / "PROCAR").write_text(
+        procar(run.kpoints_frac, run.k_weights, run.eigenvalues_eV, run.occupations, run.site_weights[..., None])
+    )
+    alone = read_folder(tmp_path).electronic_structure
+    assert band_edges(alone) == band_edges(whole)
+    assert (alone.charge, alone.n_electrons, alone.magnetization_muB) == (-1, 278, 0)
+    assert alone.theory == whole.theory
+    assert alone.total_energy_eV == pytest.approx(whole.total_energy_eV, abs=1e-6)
+    assert alone.converged
+    np.testing.assert_allclose(alone.site_weights, whole.site_weights, atol=6e-4)
+    np.testing.assert_array_equal(alone.site_potentials_eV, whole.site_potentials_eV)
+    moved = alone.structure.frac_coords - whole.structure.frac_coords
+    np.testing.assert_allclose((moved + 0.5) % 1 - 0.5, 0, atol=1e-5)
+
+
 def test_procar_cut_short(tmp_path):
     energies, occupations = bands()
     text = procar(np.zeros((2, 3)), [0.5, 0.5], energies, occupations, np.full((1, 2, 6, 2, 1), 0.25))
@@ -458,6 +478,37 @@ def test_a_damaged_file(tmp_path, good, changes, packed):
         assert str(error).endswith(".")
         return
     assert np.isfinite(states.eigenvalues_eV).all()
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.lists(st.tuples(st.floats(0, 1), st.text(max_size=6)), max_size=4),
+    end=st.floats(0.2, 1),
+    which=st.booleans(),
+)
+def test_damaged_procar_and_outcar(tmp_path, changes, end, which):
+    energies, occupations = bands()
+    states = procar(np.zeros((2, 3)), [0.5, 0.5], energies, occupations, np.full((1, 2, 6, 2, 1), 0.25))
+    log = (
+        " vasp.6.3.0 20Jan22\n   VRHFIN =Ga: s2p1\n   TITEL  = PAW_PBE Ga_d 06Jul2010\n"
+        "   ions per type =               2\n   ISPIN  =      1    spin\n   ZVAL   =   4.00\n   NELECT =       8.0000\n"
+        "   GGA     =    PE    GGA type\n direct lattice vectors\n 5.0 0.0 0.0\n 0.0 5.0 0.0\n 0.0 0.0 5.0\n"
+        " position of ions in cartesian coordinates  (Angst):\n 0.0 0.0 0.0\n 2.5 2.5 2.5\n General timing\n"
+    )
+    texts = {"PROCAR": states, "OUTCAR": log}
+    damaged = texts["PROCAR" if which else "OUTCAR"]
+    for part, new in changes:
+        at = int(part * (len(damaged) - 1))
+        damaged = damaged[:at] + new + damaged[at + len(new) :]
+    texts["PROCAR" if which else "OUTCAR"] = damaged[: int(end * len(damaged))]
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    try:
+        found = read_vasp(tmp_path)
+    except (InputError, ComputationError) as error:
+        assert str(error).endswith(".")
+        return
+    assert found.eigenvalues_eV.shape == (1, 2, 6)
 
 
 def test_a_run_that_goes_on(tmp_path, good):

@@ -38,7 +38,7 @@ def read_folder(folder: Path | str, theory: LevelOfTheory | None = None) -> Fini
     """Read the finished calculation of a folder, whichever engine made it.
 
     A folder that midgap ran holds ``result.json``. Otherwise the engine is told by its files: VASP's
-    ``vasprun.xml`` or ``vaspout.h5`` (``OUTCAR`` and ``PROCAR`` beside), CP2K's ``*.out`` or ``*.log``, GPAW's
+    ``vasprun.xml`` or ``vaspout.h5`` (``OUTCAR`` and ``PROCAR`` beside, or those two alone), CP2K's ``*.out`` or ``*.log``, GPAW's
     ``*.gpw``, PySCF's ``*.chk`` or ``*.chkfile``, the first three with ``.gz`` too. Of several, the first in this
     order is read, and a warning says which.
 

@@ -13,6 +13,7 @@ from midgap.structures.errors import ComputationError, InputError
 
 COUNTS = re.compile(r"# of k-points:\s*(\d+)\s+# of bands:\s*(\d+)\s+# of ions:\s*(\d+)")
 KPOINT = re.compile(r"^\s*k-point\s+\d+\s*:(.*?)weight\s*=\s*(\S+)")
+BAND = re.compile(r"^\s*band\s+\S+\s*#\s*energy\s+(\S+)\s*#\s*occ\.\s+(\S+)")
 NUMBER = re.compile(r"-?\d+\.\d+")
 
 
@@ -58,11 +59,10 @@ def read_procar(path: Path) -> Procar:
             if not awaited:
                 rows.append(current)
                 current = None
-        elif (band := line.lstrip()).startswith("band"):
-            words = band.split()
-            bands.append([_number(words[4], path, len(rows)), _number(words[-1], path, len(rows))])
+        elif found := BAND.match(line):
+            bands.append([_number(found[1], path, len(rows)), _number(found[2], path, len(rows))])
             current = None if counts is None else np.empty(counts[2], dtype=np.float32)
-        elif current is not None and band.startswith("ion") and counts is not None:
+        elif current is not None and line.lstrip().startswith("ion") and counts is not None:
             awaited = counts[2]
         elif found := KPOINT.match(line):
             # Two negative coordinates stick together: 0.50000000-0.50000000.

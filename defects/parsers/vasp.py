@@ -1,7 +1,7 @@
 """VASP: an `ElectronicStructure` from a finished run's folder.
 
 Eigenvalues and projections come from vasprun.xml or vaspout.h5 (projections from PROCAR where those have
-none), site potentials from OUTCAR.
+none, all from PROCAR and OUTCAR where neither was kept), site potentials from OUTCAR.
 
 k-points of weight zero, which hybrid runs use for a band path or a denser mesh, are kept with their weight:
 band edges look at every k-point, for the eigenvalues there belong to the same converged Hamiltonian, while
@@ -19,7 +19,8 @@ from pymatgen.core import Element, IStructure, Lattice
 from midgap.defects.electronic_structure import ElectronicStructure, Provenance
 from midgap.defects.parsers.outcar import Outcar, read_outcar
 from midgap.defects.parsers.procar import read_procar
-from midgap.defects.parsers.vasp_output import VaspOutput
+from midgap.defects.parsers.procar_run import read_procar_run
+from midgap.defects.parsers.vasp_output import SMALLEST_CELL_ANG3, VaspOutput
 from midgap.defects.parsers.vasp_theory import level_of_theory, settings_of
 from midgap.defects.parsers.vaspout import read_vaspout
 from midgap.defects.parsers.vasprun import read_vasprun
@@ -39,14 +40,16 @@ PACKED = (".bz2", ".xz", ".zst", ".Z", ".zip", ".lzma")
 def find_vasp(folder: Path) -> Path | None:
     """The file of eigenvalues that a folder of VASP holds, or None.
 
-    ``vasprun.xml`` before ``vaspout.h5``, for it says more; among several of either the newest.
+    ``vasprun.xml`` before ``vaspout.h5``, for it says more, and ``PROCAR`` (with ``OUTCAR``) where there is neither; of
+    several of a kind the newest.
     """
     for patterns in (("vasprun.xml", "vasprun.xml.gz"), ("vasprun*.xml*",), ("vaspout.h5",), ("vaspout*.h5",)):
         found = [path for pattern in patterns for path in folder.glob(pattern) if path.is_file()]
         found = [path for path in found if path.suffix not in PACKED]
         if found:
             return max(found, key=lambda path: (path.stat().st_mtime, path.name))
-    return None
+    procars = [path for path in (folder / "PROCAR", folder / "PROCAR.gz") if path.is_file()]
+    return procars[0] if procars and _beside(procars[0], "OUTCAR") else None
 
 
 def read_vasp(folder: Path | str) -> ElectronicStructure:
@@ -62,8 +65,14 @@ def read_vasp(folder: Path | str) -> ElectronicStructure:
     folder = Path(folder)
     source = find_vasp(folder)
     if source is None:
-        raise InputError(f"{folder} holds no vasprun.xml or vaspout.h5 of VASP.")
-    out = read_vaspout(source) if source.suffix == ".h5" else read_vasprun(source)
+        raise InputError(f"{folder} holds no vasprun.xml or vaspout.h5 of VASP, nor PROCAR with OUTCAR.")
+    outcar_path = _beside(source, "OUTCAR")
+    if source.suffix == ".h5":
+        out = read_vaspout(source)
+    elif source.name.startswith("PROCAR") and outcar_path is not None:
+        out = read_procar_run(source, outcar_path)
+    else:
+        out = read_vasprun(source)
     eigenvalues, occupations = _whole(out)
     warnings = list(out.warnings)
     if not out.finished:
@@ -78,7 +87,6 @@ def read_vasp(folder: Path | str) -> ElectronicStructure:
             if out.finished or out.number("LORBIT") not in (10, 11, 12)
             else "The projections were not written yet, so there are no site weights."
         )
-    outcar_path = _beside(source, "OUTCAR")
     outcar = Outcar() if outcar_path is None else read_outcar(outcar_path)
     if outcar.started and out.started and abs(outcar.started - out.started) > SAME_START:
         warnings.append(
@@ -139,6 +147,8 @@ def _whole(out: VaspOutput) -> tuple[np.ndarray, np.ndarray]:
         )
     if out.lattice_ang is None or out.positions_frac is None or len(out.positions_frac) != len(out.species):
         raise InputError(f"{out.source} does not say where its {len(out.species)} atoms are; it is damaged.")
+    if not abs(np.linalg.det(out.lattice_ang)) > SMALLEST_CELL_ANG3 or not np.isfinite(out.positions_frac).all():
+        raise InputError(f"{out.source}: its lattice vectors span no volume, or an atom is nowhere; it is damaged.")
     if out.k_weights is None or not (out.k_weights >= 0).all() or not out.k_weights.sum() > 0:
         raise InputError(f"{out.source}: the weights of its k-points do not add up to anything.")
     return out.eigenvalues_eV, out.occupations
@@ -146,7 +156,13 @@ def _whole(out: VaspOutput) -> tuple[np.ndarray, np.ndarray]:
 
 def _beside(source: Path, name: str) -> Path | None:
     """OUTCAR or PROCAR of the same run: ``vasprun.xml.relax2.gz`` goes with ``OUTCAR.relax2.gz``."""
-    part = source.name.removeprefix("vasprun.xml").removeprefix("vaspout").removesuffix(".gz").removesuffix(".h5")
+    part = (
+        source.name.removeprefix("PROCAR")
+        .removeprefix("vasprun.xml")
+        .removeprefix("vaspout")
+        .removesuffix(".gz")
+        .removesuffix(".h5")
+    )
     names = [f"{name}{part}", f"{name}{part}.gz", *([name, f"{name}.gz"] if not part else [])]
     return next((source.with_name(other) for other in names if source.with_name(other).is_file()), None)
 

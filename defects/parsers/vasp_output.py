@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+SMALLEST_CELL_ANG3 = 1.0
+"""No crystal has a smaller cell."""
+
 
 @dataclass
 class VaspOutput:
