@@ -142,7 +142,10 @@ class Vasp(Engine):
             if frac is not None:
                 for site, place in zip(structure, frac, strict=True):
                     site.frac_coords = place
-        lines = self._incar(calculation, _start(folder), len(files.ionic_energies_eV(folder)))
+        steps_done = len(files.ionic_energies_eV(folder))
+        wanted = {line.name: line.value for line in _corrected(self._incar(calculation, "scratch", 0), folder)}
+        start = _start(folder, calculation, int(wanted["NBANDS"]))
+        lines = self._incar(calculation, start, steps_done)
         write_atomic(folder / "INCAR", text(_corrected(lines, folder)))
         write_atomic(folder / "KPOINTS", str(Kpoints.gamma_automatic(calculation.theory.kpoints)))
         write_atomic(
@@ -245,9 +248,16 @@ def _potentials(calculation: Calculation) -> list[Potential]:
     return [potential(element, settings) for element in dict.fromkeys(calculation.model.species)]
 
 
-def _start(folder: Path) -> Start:
-    """What is whole in the folder; what is not is put away, or VASP would read it."""
-    if files.wavecar(folder / "WAVECAR") is not None:
+def _start(folder: Path, calculation: Calculation, bands: int) -> Start:
+    """What is whole in the folder, and fits; what is not is put away, or VASP would read it.
+
+    A WAVECAR with fewer bands than asked for does not fit; one of a collinear run counts twice for spinors.
+    VASP rounds NBANDS up to its groups of ranks, so that there may be more.
+    """
+    head = files.wavecar(folder / "WAVECAR")
+    changed = "NBANDS" in files.corrections(folder) or "NBANDS" in by_hand(folder)
+    spinors = 2 if calculation.theory.spin_orbit and not changed else 1
+    if head is not None and head.bands * spinors >= bands:
         return "wavefunctions"
     (folder / "WAVECAR").unlink(missing_ok=True)
     if files.density_is_whole(folder / "CHGCAR"):
