@@ -131,6 +131,9 @@ def _analyse_all(
                 analysis = analyse_file(path, options.model_copy(update={"particle_id": name}))
                 if out is not None:
                     _write(analysis, out, name, pictures)
+                if len(streams) > 1:
+                    for warning in analysis.warnings:
+                        talk.print(f"{name}: {warning}", markup=False, highlight=False, soft_wrap=True)
                 analysis.forget()
                 found.append(analysis)
             except (InputError, ComputationError) as error:
@@ -155,9 +158,20 @@ def _names(streams: Sequence[Path]) -> list[str]:
 def _write(analysis: ParticleAnalysis, out: Path, name: str, pictures: bool) -> None:
     analysis.record.write(out / f"{name}.json")
     if pictures:
-        from midgap.report.photon_page import write_particle_picture
+        from midgap.experiment.level_lifetimes import flid
+        from midgap.report.photon_figures import particle_figure, save_picture
 
-        write_particle_picture(out / f"{name}.png", analysis)
+        bursts = analysis.bursts
+        has_map = bursts is not None and any(tau == tau for tau in bursts.tau_ns)  # NaN where there are too few photons
+        figure = particle_figure(
+            trace=analysis.trace if len(analysis.survey.trace) > 1 else None,
+            levels=analysis.levels,
+            fit=analysis.decay,
+            g2=analysis.g2,
+            chart=flid(bursts) if bursts is not None and has_map else None,
+            title=analysis.record.label,
+        )
+        save_picture(figure, out / f"{name}.png")
 
 
 def _options(**given: Any) -> Options:

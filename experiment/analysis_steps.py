@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from midgap.experiment.antibunching import BIEXCITON_CAVEAT, Background, PulsedG2, pulsed_g2
 from midgap.experiment.antibunching_cw import ContinuousG2, continuous_g2
@@ -16,7 +17,7 @@ from midgap.experiment.change_points import find_change_points
 from midgap.experiment.coincidences import time_pairs
 from midgap.experiment.counting import poisson_interval
 from midgap.experiment.dwell_times import dwell_times, fit_power_law
-from midgap.experiment.level_lifetimes import fit_segments
+from midgap.experiment.level_lifetimes import fit_bursts, fit_segments
 from midgap.experiment.lifetimes import fit_decay
 from midgap.experiment.particle_analysis import ParticleAnalysis
 from midgap.experiment.photons import PhotonStream
@@ -26,6 +27,8 @@ from midgap.structures.errors import ComputationError, InputError
 
 GUESSED_IRF_NS = 0.3
 """Where the width of a Gaussian response function begins to be fitted if none is given."""
+MOST_BURSTS = 5000
+"""Longer measurements are cut into longer bursts."""
 DARK_AFTER_LIFETIMES = 7.0
 """So many of the longest lifetime after the rise, a decay is taken for background alone."""
 DARK_PART = 0.05
@@ -187,7 +190,7 @@ def follow_blinking(found: ParticleAnalysis, stream: PhotonStream) -> dict[str, 
     found.levels = levels
     segments = levels.segments()
     if own.dtime is not None and found.decay is not None:
-        segments = _with_lifetimes(found, own, levels, segments)
+        segments = _with_lifetimes(found, own, time_s, levels, segments)
     found.notes["levels"] = (
         f"{len(changes.photon)} change points, {len(levels.rate_cps)} levels by BIC; ON from {levels.on_above:.0%} and OFF "
         f"below {levels.off_below:.0%} of the brightest level's rate, GRAY between; tau_1_ns by one exponential from "
@@ -206,7 +209,11 @@ def follow_blinking(found: ParticleAnalysis, stream: PhotonStream) -> dict[str, 
 
 
 def _with_lifetimes(
-    found: ParticleAnalysis, own: PhotonStream, levels: IntensityLevels, segments: tuple[IntensityLevel, ...]
+    found: ParticleAnalysis,
+    own: PhotonStream,
+    time_s: NDArray[np.float64],
+    levels: IntensityLevels,
+    segments: tuple[IntensityLevel, ...],
 ) -> tuple[IntensityLevel, ...]:
     alignment, decay, options = found.survey.alignment, found.decay, found.options
     assert own.dtime is not None and decay is not None
@@ -215,22 +222,23 @@ def _with_lifetimes(
         late = own.channel == alignment.detectors[1]
         delay = np.where(late, (delay - alignment.shift_bins) % alignment.n_bins, delay)
     dark = None if found.background is None else sum(rate.value or 0.0 for rate in found.background.cps)
+    model: dict[str, Any] = {
+        "bin_width_ns": decay.bin_width_ns,
+        "n_bins": own.delay_bins,
+        "period_ns": 1e9 * own.time_unit_s if own.delay_bins == own.period_bins else None,
+        "response": _fitted_response(found),
+        "shift_ns": decay.shift_ns,
+        "background_cps": dark,
+        "min_photons": options.min_photons,
+        "ci_level": options.ci_level,
+    }
+    burst_s = max(1e-3 * options.burst_ms, found.duration_s / MOST_BURSTS)
     try:
         found.lifetimes = lifetimes = fit_segments(
-            delay,
-            levels.first_photon,
-            levels.num_photons,
-            levels.start_time_s,
-            levels.end_time_s,
-            bin_width_ns=decay.bin_width_ns,
-            n_bins=own.delay_bins,
-            period_ns=1e9 * own.time_unit_s if own.delay_bins == own.period_bins else None,
-            response=_fitted_response(found),
-            shift_ns=decay.shift_ns,
-            background_cps=dark,
-            min_photons=options.min_photons,
-            ci_level=options.ci_level,
+            delay, levels.first_photon, levels.num_photons, levels.start_time_s, levels.end_time_s, **model
         )
+        if burst_s <= found.duration_s:
+            found.bursts = fit_bursts(delay, time_s, found.duration_s, burst_s, **model)
     except (InputError, ComputationError) as error:
         found.warnings.append(f"No lifetimes of levels: {error}")
         return segments

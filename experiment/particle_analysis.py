@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from midgap.experiment.antibunching import Background, PulsedG2
 from midgap.experiment.antibunching_cw import ContinuousG2
-from midgap.experiment.blinking import IntensityLevels
+from midgap.experiment.blinking import IntensityLevels, Trace
 from midgap.experiment.coincidences import TimePairs
 from midgap.experiment.level_lifetimes import SegmentLifetimes
 from midgap.experiment.lifetimes import DecayFit
@@ -34,6 +34,8 @@ class Options(Document):
         Of each detector, from a measurement without particle; goes before ``background``.
     irf_fwhm_ns
         Gaussian response function; None fits its width.
+    bin_ms, burst_ms
+        Bins of the trace, and of the map of lifetime against intensity.
     cw_bin_ns, cw_reach_ns
         Of the pairs of continuous excitation.
     blinking
@@ -55,6 +57,7 @@ class Options(Document):
     response: Response | None = None
     components: Annotated[int, Field(ge=1, le=3)] | None = None
     bin_ms: PositiveFloat = 10.0
+    burst_ms: PositiveFloat = 100.0
     cw_bin_ns: PositiveFloat = 0.5
     cw_reach_ns: PositiveFloat = 200.0
     blinking: bool = True
@@ -79,10 +82,16 @@ class ParticleAnalysis:
     background: Background | None = None
     levels: IntensityLevels | None = None
     lifetimes: SegmentLifetimes | None = None
+    bursts: SegmentLifetimes | None = None
     duration_s: float = 0.0
     warnings: list[str] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def trace(self) -> Trace:
+        """Photons a bin."""
+        return Trace(bin_s=self.survey.bin_s, counts=self.survey.trace)
+
     def forget(self) -> None:
         """Let go of what only pictures need, so that many particles fit into memory."""
-        self.pairs = self.decay = self.lifetimes = None
+        self.pairs = self.decay = self.lifetimes = self.bursts = None
