@@ -570,6 +570,12 @@ def test_what_is_no_vasprun(tmp_path, text):
         read_vasp(tmp_path)
 
 
+def test_no_codec_is_looked_up_by_the_files_wish(tmp_path, good):
+    """Python's parser would import a module of the encoding's name."""
+    write(tmp_path, good.replace("ISO-8859-1", "antigravity"))
+    assert band_edges(read_vasp(tmp_path)).gap_eV == pytest.approx(2.0)
+
+
 def test_one_endless_token(tmp_path):
     write(tmp_path, "<modeling " + "a" * (20 << 20))
     with pytest.raises(InputError, match="without a closing tag"):

@@ -145,10 +145,17 @@ def _whole(out: VaspOutput) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(
             f"{out.source} has eigenvalues of {spins} spin channels, but was run with {kind}; it is damaged."
         )
-    if out.lattice_ang is None or out.positions_frac is None or len(out.positions_frac) != len(out.species):
+    lattice, positions = out.lattice_ang, out.positions_frac
+    if lattice is None or positions is None or len(positions) != len(out.species) or not out.species:
         raise InputError(f"{out.source} does not say where its {len(out.species)} atoms are; it is damaged.")
-    if not abs(np.linalg.det(out.lattice_ang)) > SMALLEST_CELL_ANG3 or not np.isfinite(out.positions_frac).all():
+    if (
+        lattice.shape != (3, 3)
+        or not abs(np.linalg.det(lattice)) > SMALLEST_CELL_ANG3
+        or not np.isfinite(positions).all()
+    ):
         raise InputError(f"{out.source}: its lattice vectors span no volume, or an atom is nowhere; it is damaged.")
+    if not np.isfinite(out.kpoints_frac).all():
+        raise InputError(f"{out.source}: the coordinates of a k-point are no numbers; it is damaged.")
     if out.k_weights is None or not (out.k_weights >= 0).all() or not out.k_weights.sum() > 0:
         raise InputError(f"{out.source}: the weights of its k-points do not add up to anything.")
     return out.eigenvalues_eV, out.occupations

@@ -62,12 +62,14 @@ class _Reader:
         self.generator: dict[str, str] = {}
         self.arrays: dict[str, list[str]] = {}
         self.tables: dict[str, list[list[str]]] = {}
+        self.row: list[str] = []
         self.energies: dict[str, float] = {}
         self.steps: list[dict[str, float]] = []
         self.geometry: tuple[np.ndarray, np.ndarray] | None = None
         self.has_bands = False
         self.root_seen = False
-        parser = self.parser = expat.ParserCreate()
+        # VASP's encoding whatever the file says: for another one Python would import a codec of that name.
+        parser = self.parser = expat.ParserCreate("ISO-8859-1")
         parser.buffer_text = True
         parser.StartElementHandler = self.start
         parser.EndElementHandler = self.end
@@ -109,7 +111,8 @@ class _Reader:
         elif tag == "varray":
             self.arrays[name] = []
         elif tag == "rc":
-            self.tables.setdefault(self.within[-3][1] if len(self.within) > 2 else "", []).append([])
+            self.row = []
+            self.tables.setdefault(self.within[-3][1] if len(self.within) > 2 else "", []).append(self.row)
         elif tag == "generation" and self.section == "kpoints":
             self.out.tags.setdefault("KPOINTS", attributes.get("param", ""))
         elif tag in ("i", "v", "c"):
@@ -135,8 +138,8 @@ class _Reader:
                 self.out.mesh = _mesh(text)
             elif self.section in ("incar", "parameters"):
                 self.tag(name, text)
-        elif tag == "c" and self.tables:
-            self.tables[self.within[-3][1]][-1].append(text)
+        elif tag == "c":
+            self.row.append(text)
         elif tag == "structure" and self.section in ("structure", "calculation"):
             self.structure(name)
         elif tag == "kpoints" and self.section == "kpoints":
