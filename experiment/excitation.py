@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import FiniteFloat
 from scipy.constants import c, h
+from scipy.stats import norm
 from scipy.stats import t as student
 
 from midgap.experiment.records import Quantity
@@ -166,7 +167,7 @@ def power_series(
     widths = np.array([math.log(high / low) if 0 < low < high else 0.0 for _, low, high in ends])
     weighted = bool(np.all(widths > 0))
     n = len(x)
-    normal = float(student.ppf(0.5 + ci_level / 2, 1e6))
+    normal = float(norm.ppf(0.5 + ci_level / 2))
     sigma = widths / (2 * normal) if weighted else np.ones(n)
     weights = sigma**-2.0
     centre = np.average(x, weights=weights)
