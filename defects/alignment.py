@@ -42,8 +42,9 @@ def align(
     if shift_eV is not None:
         return Alignment(method="given", shift_eV=shift_eV)
     if isinstance(defect.structure, IMolecule):
-        # Potentials of a cluster fall to those of its surroundings, which the two clusters share.
-        return Alignment(method="common zero")
+        # Potentials of a cluster fall to those of its surroundings, which the two clusters share; but a charge
+        # that only one of them has shifts all its levels by volts, for nothing around it screens that.
+        return Alignment(method="common zero" if defect.charge == reference.charge else "none")
     pairs, beyond = matched_sites(defect, reference), None
     if site is not None:
         distances = site_distances(defect, site.position_ang)

@@ -70,15 +70,16 @@ def identify_levels(
     limits = thresholds or Thresholds()
     own = band_edges(structure)
     site = DefectSite.of(defect) if isinstance(defect, Vacancy) else defect
-    alignment, host = Alignment(method="self"), own
+    alignment, pristine = Alignment(method="self"), None
     if reference is not None:
         if site is None:
             site = find_defect(structure, reference)
         alignment = align(structure, reference, site, shift_eV)
-        host = band_edges(reference).shifted(alignment.shift_eV)
+        pristine = band_edges(reference)
+    host = own if pristine is None else pristine.shifted(alignment.shift_eV)
     finding = None
     if site is not None:
-        finding = _Finding(structure, reference, site, own, host, alignment, limits)
+        finding = _Finding(structure, reference, site, own, pristine, alignment, limits)
         alignment, host = finding.alignment, finding.host
     levels = [] if finding is None else finding.levels()
     return LevelReport(
@@ -130,8 +131,11 @@ def _warnings(
         return
     if not reference.converged:
         yield "the pristine reference is not converged"
-    if alignment.method == "none":
-        yield "the pristine reference could not be aligned: its edges are used as they are"
+    if alignment.method == "valence band":
+        yield (
+            "the pristine reference could not be aligned by potentials or deep levels: its VBM is put on the highest filled "
+            "state of the defect cell that does not sit at the defect"
+        )
     if alignment.scatter_eV is not None and alignment.scatter_eV > 0.2:
         yield (
             f"alignment: the {alignment.n_samples} far sites scatter by {alignment.scatter_eV:.2f} eV; "
@@ -163,30 +167,34 @@ class _Finding:
         reference: ElectronicStructure | None,
         site: DefectSite,
         own: BandEdges,
-        host: BandEdges,
+        pristine: BandEdges | None,
         alignment: Alignment,
         limits: Thresholds,
     ):
+        host = own if pristine is None else pristine.shifted(alignment.shift_eV)
         self.structure, self.site, self.limits = structure, site, limits
         self.shell = neighbour_shell(structure, site)
         self.distances = site_distances(structure, site.position_ang)
+        aligned = pristine is not None and alignment.method != "none"
         # Electrons in the conduction band do not make it the valence band.
-        middle = np.inf if reference is None else 0.5 * (host.vbm_eV + host.cbm_eV)
+        middle = 0.5 * (host.vbm_eV + host.cbm_eV) if aligned else np.inf
         self.cell_host, median = _own_host_edges(structure, self.shell, own, limits, middle)
-        self.reference = None if reference is None else HostStates(structure, reference, self.shell)
-        if self.reference is None:
-            self.alignment, self.host = Alignment(method="none"), self.cell_host
-            self.baselines = {"valence": median, "conduction": median}
-            self.participations: dict[str, float | None] = {"valence": None, "conduction": None}
-        else:
-            self.alignment, self.host = alignment, host
-            vbm, cbm = host.vbm_eV - alignment.shift_eV, host.cbm_eV - alignment.shift_eV
-            near = {
-                "valence": (vbm - limits.band_depth_eV, vbm + 1e-3),
-                "conduction": (cbm - 1e-3, cbm + limits.band_depth_eV),
+        if not aligned and pristine is not None:
+            alignment = Alignment(method="valence band", shift_eV=self.cell_host.vbm_eV - pristine.vbm_eV)
+            host = pristine.shifted(alignment.shift_eV)
+        self.alignment = Alignment(method="none") if pristine is None else alignment
+        self.host = self.cell_host if pristine is None else host
+        self.reference = None
+        self.baselines: dict[Side, float | None] = {"valence": median, "conduction": median}
+        self.participations: dict[Side, float | None] = {"valence": None, "conduction": None}
+        if reference is not None and pristine is not None:
+            self.reference = HostStates(structure, reference, self.shell)
+            near: dict[Side, tuple[float, float]] = {
+                "valence": (pristine.vbm_eV - limits.band_depth_eV, pristine.vbm_eV + 1e-3),
+                "conduction": (pristine.cbm_eV - 1e-3, pristine.cbm_eV + limits.band_depth_eV),
             }
-            self.baselines = {name: self.reference.baseline(*energies) for name, energies in near.items()}
-            self.participations = {name: self.reference.participation(*energies) for name, energies in near.items()}
+            self.baselines = {side: self.reference.baseline(*energies) for side, energies in near.items()}
+            self.participations = {side: self.reference.participation(*energies) for side, energies in near.items()}
         self.tolerance = max(limits.edge_tolerance_eV, self.alignment.uncertainty_eV or 0.0)
         self.states = states_of(structure)
 
@@ -349,14 +357,14 @@ class _Finding:
             yield f"{books.in_conduction:g} electron(s) are in the conduction band: a shallow donor, or the wrong reference"
         if (holes := books.valence_states - books.in_valence) > FEW_ELECTRONS:
             yield f"{holes:g} hole(s) are in the valence band: a shallow acceptor, or the wrong reference"
+        elsewhere = [lvl for lvl in levels if lvl.kind == "deep" and lvl.localization.at_defect is False]
+        if elsewhere:
+            energies = ", ".join(f"{level.above_vbm_eV:.2f}" for level in elsewhere)
+            yield (
+                f"told by energy alone ({energies} eV): these have no more weight at the defect than the host's states can "
+                "have there; another defect, a trapped carrier or the alignment may be behind them"
+            )
         for level in levels:
-            where = level.localization
-            if level.kind == "deep" and where.at_defect is False:
-                yield (
-                    f"the level at {level.above_vbm_eV:.2f} eV is in the gap, but has no more weight at the defect "
-                    f"({where.defect_weight:.2f}) than the host's states can have there ({where.baseline_weight:.2f}); it is told by "
-                    f"its energy. Most of it is on {where.strongest_species}, {where.strongest_distance_ang:.1f} Å from the defect"
-                )
             partly = FEW_ELECTRONS < level.occupation < level.degeneracy - FEW_ELECTRONS
             if partly and level.kind != "resonant" and level.degeneracy > 1 and structure.electrons_per_state == 1:
                 yield (

@@ -52,8 +52,9 @@ class Alignment(Document):
     Attributes
     ----------
     method
-        ``site potentials``, ``deep levels``, ``common zero`` (clusters in the same surroundings), ``given``, ``none``
-        (no reference) or ``self`` (it is the reference).
+        ``site potentials``, ``deep levels``, ``common zero`` (clusters of one charge in the same surroundings),
+        ``valence band`` (nothing else was at hand: the defect cell's highest filled state that does not sit at the
+        defect), ``given``, ``none`` (no reference) or ``self`` (it is the reference).
     shift_eV
         Added to the reference's energies to compare them with this calculation's.
     uncertainty_eV
@@ -69,7 +70,7 @@ class Alignment(Document):
         What the other method gives for the same sites.
     """
 
-    method: Literal["site potentials", "deep levels", "common zero", "given", "none", "self"]
+    method: Literal["site potentials", "deep levels", "common zero", "valence band", "given", "none", "self"]
     shift_eV: float = 0.0
     uncertainty_eV: float | None = None
     scatter_eV: float | None = None

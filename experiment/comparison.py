@@ -316,6 +316,7 @@ def _uncertainties(report: LevelReport, model: Model | None, transition: str) ->
             "none": "no pristine reference: the band edges are the defect cell's own",
             "given": "the shift was given",
             "common zero": "both clusters stand in the same surroundings",
+            "valence band": "the defect cell's own highest filled state stands for the host's VBM",
         }.get(alignment.method, f"standard error over {alignment.n_samples} {alignment.method}")
         if alignment.scatter_eV is not None:
             note += f", which differ by up to {alignment.scatter_eV:.2f} eV"
