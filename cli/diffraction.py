@@ -27,7 +27,8 @@ def command(
     (one, _), (other, _) = load_crystal(host), load_crystal(trace)
     found = trace_fraction(two_theta, counts, one, other, wavelength_ang=wavelength)
     if picture is not None:
-        from midgap.report.photon_figures import powder_figure, save_picture
+        from midgap.report.plotting import save_picture
+        from midgap.report.spectrum_figures import powder_figure
         from midgap.report.typography import formula
 
         save_picture(powder_figure(found, formula(Path(host).stem), formula(Path(trace).stem)), picture)

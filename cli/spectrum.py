@@ -62,7 +62,8 @@ def command(
     if out is not None:
         record.write(out)
     if picture is not None:
-        from midgap.report.photon_figures import save_picture, spectrum_figure
+        from midgap.report.plotting import save_picture
+        from midgap.report.spectrum_figures import spectrum_figure
 
         if line is None:
             raise InputError("--picture draws emission lines only.")

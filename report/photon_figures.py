@@ -1,17 +1,16 @@
-"""Pictures of photon statistics: trace with levels, decay with fit, g2, lifetime against intensity, spectrum, powder pattern.
+"""Pictures of photon statistics: trace with levels, decay with fit, g2, lifetime against intensity.
 
 Every function draws on the Axes it is given and returns them; told apart by lightness and shape, not by hue alone.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import NullFormatter
 
 from midgap.experiment.antibunching import PulsedG2
 from midgap.experiment.antibunching_cw import ContinuousG2
@@ -19,13 +18,19 @@ from midgap.experiment.blinking import IntensityLevels, Trace, intensity_histogr
 from midgap.experiment.level_lifetimes import Flid
 from midgap.experiment.lifetimes import DecayFit
 from midgap.experiment.records import Quantity
-from midgap.report.palette import INK, LEVEL, LINE, MUTED, PAPER, PL, PL_BAND, PUBLISHED, VALENCE
+from midgap.report.palette import INK, LEVEL, LINE, MUTED, PAPER, PUBLISHED, VALENCE
+from midgap.report.plotting import NORMAL, SMALL, dress, save_picture, with_interval
 
-if TYPE_CHECKING:
-    from midgap.experiment.phase_purity import PhaseFraction
-    from midgap.experiment.spectral_lines import Line
-
-SMALL, NORMAL = 7.0, 8.5
+__all__ = [
+    "continuous_g2",
+    "decay",
+    "intensity_trace",
+    "lifetime_map",
+    "particle_figure",
+    "pulsed_g2",
+    "rate_histogram",
+    "save_picture",
+]
 
 
 def intensity_trace(
@@ -43,7 +48,7 @@ def intensity_trace(
         time = np.append(levels.start_time_s[there], min(float(levels.end_time_s[there][-1]), end))
         ax.stairs(rates[levels.level[there]], time, color=LEVEL.light, linewidth=1.1, baseline=None)
     ax.set(xlim=(0, end), ylim=(0, None))
-    return _dress(ax, "Time (s)", f"Intensity ({unit}, {_time(trace.bin_s)} bins)")
+    return dress(ax, "Time (s)", f"Intensity ({unit}, {_time(trace.bin_s)} bins)")
 
 
 def rate_histogram(ax: Axes, trace: Trace, levels: IntensityLevels | None = None) -> Axes:
@@ -70,7 +75,7 @@ def rate_histogram(ax: Axes, trace: Trace, levels: IntensityLevels | None = None
                 fontsize=SMALL,
                 color=LEVEL.light,
             )
-    return _dress(ax, "Bins", f"Intensity ({unit})")
+    return dress(ax, "Bins", f"Intensity ({unit})")
 
 
 def decay(ax: Axes, residuals: Axes | None, fit: DecayFit) -> Axes:
@@ -88,7 +93,7 @@ def decay(ax: Axes, residuals: Axes | None, fit: DecayFit) -> Axes:
     )
     ax.text(0.98, 0.95, _decay_text(fit), transform=ax.transAxes, ha="right", va="top", fontsize=SMALL, color=INK.light)
     width = f"{fit.bin_width_ns * step * 1e3:.3g} ps"
-    _dress(ax, "" if residuals is not None else "Delay (ns)", f"Photons in {width}")
+    dress(ax, "" if residuals is not None else "Delay (ns)", f"Photons in {width}")
     if residuals is not None:
         left = np.sign(counts - fitted) * np.sqrt(2 * np.maximum(fitted - counts + _xlogy(counts, fitted), 0))
         residuals.plot(centres, left, ".", color=MUTED.light, markersize=1.6)
@@ -96,7 +101,7 @@ def decay(ax: Axes, residuals: Axes | None, fit: DecayFit) -> Axes:
         reach = max(4.0, 1.05 * float(np.abs(left).max()))
         residuals.set(xlim=(edges[0], edges[-1]), ylim=(-reach, reach))
         ax.xaxis.set_major_formatter(NullFormatter())
-        _dress(residuals, "Delay (ns)", "Residual (σ)")
+        dress(residuals, "Delay (ns)", "Residual (σ)")
     return ax
 
 
@@ -114,7 +119,7 @@ def pulsed_g2(ax: Axes, g2: PulsedG2, reach: int | None = None) -> Axes:
         ax.text(reach + 0.4, 0.5 * mean, "½", va="center", ha="left", fontsize=SMALL, color=PUBLISHED.light)
     ax.set(xlim=(-reach - 0.6, reach + 0.6), ylim=(0, 1.32 * float(max(g2.counts[shown].max(initial=1), 1))))
     _g2_text(ax, g2.g2_0_gated or g2.g2_0 or g2.g2_0_raw, g2.n_emitters_M)
-    return _dress(ax, f"Lag (pulses from lag {g2.center_lag})" if g2.center_lag else "Lag (pulses)", "Coincidences")
+    return dress(ax, f"Lag (pulses from lag {g2.center_lag})" if g2.center_lag else "Lag (pulses)", "Coincidences")
 
 
 def continuous_g2(ax: Axes, g2: ContinuousG2) -> Axes:
@@ -130,7 +135,7 @@ def continuous_g2(ax: Axes, g2: ContinuousG2) -> Axes:
     )
     ax.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.32 * float(max(g2.counts.max(initial=1), 1))))
     _g2_text(ax, g2.g2_0 or g2.g2_0_raw, g2.n_emitters_M)
-    return _dress(ax, "Delay (ns)", f"Coincidences in {width:.2g} ns")
+    return dress(ax, "Delay (ns)", f"Coincidences in {width:.2g} ns")
 
 
 def lifetime_map(ax: Axes, chart: Flid) -> Axes:
@@ -152,49 +157,7 @@ def lifetime_map(ax: Axes, chart: Flid) -> Axes:
     bar.set_label("Time (s)", fontsize=NORMAL, color=INK.light)
     bar.ax.tick_params(labelsize=NORMAL, colors=INK.light, width=0.8, length=3)
     bar.outline.set(edgecolor=INK.light, linewidth=0.8)  # type: ignore[operator]
-    return _dress(ax, f"Intensity ({unit})", "Lifetime (ns)")
-
-
-def emission_line(ax: Axes, line: Line) -> Axes:
-    """An emission line with its fit, maximum and width."""
-    ax.plot(line.x, line.intensity, ".", color=VALENCE.light, markersize=2.5)
-    ax.plot(line.x, line.fitted, color=PL.light, linewidth=1.4)
-    peak, fwhm = line.peak.value or 0.0, line.fwhm.value or 0.0
-    below = fwhm / (1 + (line.asymmetry.value or 1.0))
-    half = line.background + 0.5 * line.height
-    ax.annotate(
-        "",
-        (peak - below, half),
-        (peak - below + fwhm, half),
-        arrowprops=dict(arrowstyle="<->", color=INK.light, lw=0.9),
-    )
-    ax.axvspan(line.peak.lo or peak, line.peak.hi or peak, color=PL_BAND.light, linewidth=0)
-    ax.axvline(peak, color=PL.light, linewidth=0.8, linestyle=(0, (4, 2)))
-    text = f"{_pm(line.peak, 'eV')}\nFWHM {_pm(line.fwhm, 'meV', 1e3)}\n{line.shape}"
-    ax.text(0.98, 0.95, text, transform=ax.transAxes, ha="right", va="top", fontsize=SMALL, color=INK.light)
-    window = 6 * fwhm
-    ax.set(xlim=(max(line.x[0], peak - window), min(line.x[-1], peak + window)), yticks=[])
-    ax.set_ylim(min(0.0, float(line.intensity.min())), 1.15 * float(max(line.intensity.max(), line.fitted.max())))
-    return _dress(ax, "Photon energy (eV)", "Intensity per energy (arb. u.)")
-
-
-def powder_fit(ax: Axes, phases: PhaseFraction, host: str = "host", trace: str = "second phase") -> Axes:
-    """A powder pattern with the fit and, below it, each phase's part."""
-    ax.plot(phases.two_theta_deg, phases.counts, ".", color=VALENCE.light, markersize=1.6, label="measured")
-    total = phases.host + phases.trace + phases.background
-    ax.plot(phases.two_theta_deg, total, color=LEVEL.light, linewidth=0.9, label="fit")
-    ax.plot(phases.two_theta_deg, phases.host, color=MUTED.light, linewidth=0.8, linestyle=(0, (4, 2)), label=host)
-    ax.plot(phases.two_theta_deg, phases.trace, color=PL.light, linewidth=1.2, label=trace)
-    ax.legend(fontsize=SMALL, frameon=False, labelcolor=INK.light, loc="upper right", ncols=2)
-    q, percent = phases.trace_weight_fraction, f"{phases.ci_level:.0%}"
-    words = (
-        f"{100 * (q.value or 0):.2f} wt % ({100 * (q.lo or 0):.2f} to {100 * (q.hi or 0):.2f}, {percent})"
-        if phases.seen
-        else f"below {100 * (q.hi or 0):.2f} wt % ({percent})"
-    )
-    ax.set_title(f"{trace}: {words}", fontsize=NORMAL, color=INK.light, loc="left")
-    ax.set(xlim=(phases.two_theta_deg[0], phases.two_theta_deg[-1]), ylim=(0, 1.25 * float(phases.counts.max())))
-    return _dress(ax, "2θ (°)", "Counts")
+    return dress(ax, f"Intensity ({unit})", "Lifetime (ns)")
 
 
 def particle_figure(
@@ -235,56 +198,8 @@ def particle_figure(
     return figure
 
 
-def spectrum_figure(line: Line) -> Figure:
-    """`emission_line` alone."""
-    figure = Figure(figsize=(4.6, 3.2), layout="constrained", facecolor=PAPER.light)
-    emission_line(figure.add_subplot(), line)
-    return figure
-
-
-def powder_figure(phases: PhaseFraction, host: str = "host", trace: str = "second phase") -> Figure:
-    """`powder_fit` alone."""
-    figure = Figure(figsize=(7.2, 3.4), layout="constrained", facecolor=PAPER.light)
-    powder_fit(figure.add_subplot(), phases, host, trace)
-    return figure
-
-
-def save_picture(figure: Figure, path: Path | str) -> Path:
-    """PNG, SVG or PDF by the name of the file, written whole or not at all.
-
-    Raises
-    ------
-    InputError
-        The name ends in something else.
-    """
-    import io
-
-    from midgap.structures.document import write_atomic
-    from midgap.structures.errors import InputError
-
-    kind = Path(path).suffix.lower().removeprefix(".")
-    if kind not in ("png", "svg", "pdf"):
-        raise InputError(f"A picture is a .png, .svg or .pdf file; {path} is none.")
-    stream = io.BytesIO()
-    figure.savefig(stream, format=kind, dpi=200)
-    return write_atomic(path, stream.getvalue())
-
-
-def _dress(ax: Axes, x: str, y: str) -> Axes:
-    ax.set_xlabel(x, fontsize=NORMAL, color=INK.light)
-    ax.set_ylabel(y, fontsize=NORMAL, color=INK.light)
-    ax.tick_params(which="both", labelsize=NORMAL, colors=INK.light, width=0.8, length=3)
-    ax.set_facecolor("none")
-    for side, spine in ax.spines.items():
-        spine.set(visible=side in ("left", "bottom"), color=INK.light, linewidth=0.8)
-    if ax.get_yscale() == "log":
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}" if v < 1e4 else f"$10^{{{np.log10(v):.0f}}}$"))
-        ax.yaxis.set_minor_formatter(NullFormatter())
-    return ax
-
-
 def _g2_text(ax: Axes, g2_0: Quantity, emitters: Quantity | None) -> None:
-    text = f"g²(0) = {_pm(g2_0, '')}"
+    text = f"g²(0) = {with_interval(g2_0, '')}"
     if emitters is not None:
         top = "∞" if emitters.hi is None else f"{emitters.hi:.3g}"
         middle = "" if emitters.value is None else f"{emitters.value:.3g} "
@@ -294,27 +209,13 @@ def _g2_text(ax: Axes, g2_0: Quantity, emitters: Quantity | None) -> None:
 
 def _decay_text(fit: DecayFit) -> str:
     one = len(fit.tau_ns) == 1
-    lines = [f"τ = {_pm(fit.tau_ns[0], 'ns')}"] if one else []
+    lines = [f"τ = {with_interval(fit.tau_ns[0], 'ns')}"] if one else []
     if not one:
         for i, (tau, part) in enumerate(zip(fit.tau_ns, fit.intensity_fraction, strict=True)):
-            lines.append(f"{100 * (part.value or 0):.0f} %: τ{_sub(i + 1)} = {_pm(tau, 'ns')}")
-        lines.append(f"⟨τ⟩ intensity {_pm(fit.tau_intensity_ns, 'ns')}")
-        lines.append(f"⟨τ⟩ amplitude {_pm(fit.tau_amplitude_ns, 'ns')}")
+            lines.append(f"{100 * (part.value or 0):.0f} %: τ{_sub(i + 1)} = {with_interval(tau, 'ns')}")
+        lines.append(f"⟨τ⟩ intensity {with_interval(fit.tau_intensity_ns, 'ns')}")
+        lines.append(f"⟨τ⟩ amplitude {with_interval(fit.tau_amplitude_ns, 'ns')}")
     return "\n".join([*lines, f"2I* = {fit.deviance:.0f} of {fit.dof} ({fit.deviance_z:+.1f} σ)"])
-
-
-def _pm(quantity: Quantity, unit: str, scale: float = 1.0) -> str:
-    """Value and interval, to the digit that the interval leaves."""
-    lo, value, hi = (None if x is None else scale * x for x in (quantity.lo, quantity.value, quantity.hi))
-    given = [x for x in (lo, value, hi) if x is not None]
-    spread = max(given) - min(given)
-    digits = 2 if spread <= 0 else int(np.clip(np.ceil(-np.log10(spread / 3)), 0, 4))
-    if value is None:
-        return f"{lo if lo is not None else 0:.{digits}f} to {'∞' if hi is None else f'{hi:.{digits}f}'} {unit}".strip()
-    if lo is None and hi is None:
-        return f"{value:.{digits}f} {unit}".strip()
-    low, high = ("?" if x is None else f"{x:.{digits}f}" for x in (lo, hi))
-    return f"{value:.{digits}f} ({low} to {high}) {unit}".strip()
 
 
 def _sub(n: int) -> str:

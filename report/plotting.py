@@ -1,0 +1,62 @@
+"""What the pictures of measurements share: axes, words for intervals, files."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from midgap.experiment.records import Quantity
+from midgap.report.palette import INK
+from midgap.structures.document import write_atomic
+from midgap.structures.errors import InputError
+
+SMALL, NORMAL = 7.0, 8.5
+
+
+def dress(ax: Axes, x: str, y: str) -> Axes:
+    """Labels, and no more frame than is read."""
+    ax.set_xlabel(x, fontsize=NORMAL, color=INK.light)
+    ax.set_ylabel(y, fontsize=NORMAL, color=INK.light)
+    ax.tick_params(which="both", labelsize=NORMAL, colors=INK.light, width=0.8, length=3)
+    ax.set_facecolor("none")
+    for side, spine in ax.spines.items():
+        spine.set(visible=side in ("left", "bottom"), color=INK.light, linewidth=0.8)
+    if ax.get_yscale() == "log":
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}" if v < 1e4 else f"$10^{{{np.log10(v):.0f}}}$"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    return ax
+
+
+def with_interval(quantity: Quantity, unit: str, scale: float = 1.0) -> str:
+    """Value and interval, to the digit that the interval leaves."""
+    lo, value, hi = (None if x is None else scale * x for x in (quantity.lo, quantity.value, quantity.hi))
+    given = [x for x in (lo, value, hi) if x is not None]
+    spread = max(given) - min(given)
+    digits = 2 if spread <= 0 else int(np.clip(np.ceil(-np.log10(spread / 3)), 0, 4))
+    if value is None:
+        return f"{lo if lo is not None else 0:.{digits}f} to {'∞' if hi is None else f'{hi:.{digits}f}'} {unit}".strip()
+    if lo is None and hi is None:
+        return f"{value:.{digits}f} {unit}".strip()
+    low, high = ("?" if x is None else f"{x:.{digits}f}" for x in (lo, hi))
+    return f"{value:.{digits}f} ({low} to {high}) {unit}".strip()
+
+
+def save_picture(figure: Figure, path: Path | str) -> Path:
+    """PNG, SVG or PDF by the name of the file, written whole or not at all.
+
+    Raises
+    ------
+    InputError
+        The name ends in something else.
+    """
+    kind = Path(path).suffix.lower().removeprefix(".")
+    if kind not in ("png", "svg", "pdf"):
+        raise InputError(f"A picture is a .png, .svg or .pdf file; {path} is none.")
+    stream = io.BytesIO()
+    figure.savefig(stream, format=kind, dpi=200)
+    return write_atomic(path, stream.getvalue())
