@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 from pymatgen.core import IStructure
 from pymatgen.io.vasp.inputs import Incar
-from vasp_example import VASP, calculation, inject, install, models, shaken, starts
+from vasp_example import VASP, calculation, inject, install, let_time_run_out, models, shaken, starts
 
 from midgap.structures.errors import ComputationError, InputError
 from midgap.structures.model import Model
 from midgap.workflows import execution
-from midgap.workflows.engines import vasp as engine
-from midgap.workflows.engines.vasp_files import ionic_energies_eV
+from midgap.workflows.engines.vasp_files import electronic_steps, ionic_energies_eV
 from midgap.workflows.execution import OutOfTime, run
 
 NEUTRAL = next(model for model in models((0,)) if model.vacancy is not None)
@@ -313,14 +312,12 @@ def test_what_is_missing_is_told_before_anything_starts(faults, tmp_path, monkey
 
 def test_a_relaxation_stops_in_time_and_goes_on_elsewhere(faults, tmp_path, monkeypatch, unbroken):
     inject(faults, {"seconds": 0.15})
-    monkeypatch.setattr(engine, "LEAD_S", 61.0)
-    monkeypatch.setattr(execution, "MARGIN_S", 55.0)
-    monkeypatch.setenv("MIDGAP_END_TIME", str(time.time() + 63.5))
-    with pytest.raises(OutOfTime, match="goes on from there"):
-        run(RELAX, "vasp", tmp_path / "first")
+    with monkeypatch.context() as patch:
+        let_time_run_out(patch, lambda: len(ionic_energies_eV(tmp_path / "first")) >= 2)
+        with pytest.raises(OutOfTime, match="goes on from there"):
+            run(RELAX, "vasp", tmp_path / "first")
     done = len(ionic_energies_eV(tmp_path / "first"))
-    assert 1 <= done < len(unbroken[0].relaxation_energies_eV)
-    monkeypatch.delenv("MIDGAP_END_TIME")
+    assert 2 <= done < len(unbroken[0].relaxation_energies_eV)
     result = run(RELAX, "vasp", tmp_path / "second", after=tmp_path / "first")
     same(result, unbroken[0])
     lines = starts(tmp_path / "second")
@@ -331,28 +328,28 @@ def test_a_relaxation_stops_in_time_and_goes_on_elsewhere(faults, tmp_path, monk
 
 
 def test_a_static_run_stops_at_an_electronic_step_and_goes_on_in_its_folder(faults, tmp_path, monkeypatch, unbroken):
-    inject(faults, {"seconds": 0.4})
-    monkeypatch.setattr(engine, "LEAD_S", 61.0)
-    monkeypatch.setattr(execution, "MARGIN_S", 55.0)
-    monkeypatch.setenv("MIDGAP_END_TIME", str(time.time() + 62.5))
-    with pytest.raises(OutOfTime):
-        run(STATIC, "vasp", tmp_path / "run")
-    monkeypatch.delenv("MIDGAP_END_TIME")
+    inject(faults, {"seconds": 0.5})
+    with monkeypatch.context() as patch:
+        let_time_run_out(patch, lambda: len(electronic_steps(tmp_path / "run")) >= 1)
+        with pytest.raises(OutOfTime):
+            run(STATIC, "vasp", tmp_path / "run")
     same(run(STATIC, "vasp", tmp_path / "run"), unbroken[1])
     assert [line["ISTART"] for line in starts(tmp_path / "run")] == ["0", "1"]
 
 
 def test_a_run_that_gets_nowhere_is_not_asked_for_again(faults, tmp_path, monkeypatch):
     inject(faults, {"do": "hang"})
-    monkeypatch.setattr(execution, "MARGIN_S", 2.0)
-    monkeypatch.setattr(engine, "LEAD_S", 0.5)
-    monkeypatch.setenv("MIDGAP_END_TIME", str(time.time() + 3.0))
+    let_time_run_out(monkeypatch, lambda: bool(starts(tmp_path / "run")), left_s=1.0)
     with pytest.raises(ComputationError, match="did not come a step further") as caught:
         run(STATIC, "vasp", tmp_path / "run")
     assert not isinstance(caught.value, OutOfTime)
-    monkeypatch.setenv("MIDGAP_END_TIME", str(time.time() + 1.0))
-    with pytest.raises(ComputationError, match="was not started"):
-        run(STATIC, "vasp", tmp_path / "late")
+
+
+def test_a_run_is_not_started_where_it_would_be_stopped_at_once(faults, tmp_path, monkeypatch):
+    let_time_run_out(monkeypatch, lambda: True)
+    with pytest.raises(ComputationError, match="was not started: 50 s of the queue's time are left"):
+        run(STATIC, "vasp", tmp_path / "run")
+    assert not starts(tmp_path / "run")
 
 
 def test_a_run_ended_from_outside_is_gone_on_with(faults, tmp_path, unbroken):

@@ -1,7 +1,6 @@
 """What the tests of VASP share: models, programs that stand for VASP, potentials without content."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -108,5 +107,12 @@ def starts(folder: Path) -> list[dict]:
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def environment_without(*names: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in names}
+def let_time_run_out(monkeypatch, when, left_s=50.0) -> None:
+    """From the moment that ``when`` says so, the queue leaves less than VASP needs to write its files."""
+    from midgap.workflows import execution
+    from midgap.workflows.engines import vasp as engine
+
+    monkeypatch.setattr(engine, "LEAD_S", 61.0)
+    monkeypatch.setattr(execution, "MARGIN_S", 45.0)
+    monkeypatch.setattr(execution, "end_of_time", lambda: 0.0)
+    monkeypatch.setattr(execution, "left_s", lambda end: left_s if when() else 1000.0)
