@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from midgap.cli.question import Charges, EngineName, Material, PresetName, Theory, question
+from midgap.cli.question import (
+    Charges,
+    EngineName,
+    KPoints,
+    Material,
+    PresetName,
+    Relax,
+    Settings,
+    Theory,
+    question,
+)
 from midgap.cli.results import print_json
 
 ProjectName = Annotated[str | None, typer.Option(help="Project of jobflow-remote. (default: the only one)")]
@@ -20,6 +30,9 @@ def command(
     engine: EngineName = None,
     theory: Theory = None,
     charges: Charges = None,
+    relax: Relax = None,
+    settings: Settings = None,
+    kpoints: KPoints = None,
     worker: Annotated[str | None, typer.Option(help="Where to compute. (default: the project's first)")] = None,
     project: ProjectName = None,
     out: Annotated[Path, typer.Option(help="Folder by which the flow is known, and for its results.")] = Path(
@@ -49,7 +62,7 @@ def command(
     from midgap.workflows.cluster.project import open_project, probe, queue_of, worker_named
 
     talk = Console(stderr=True)
-    asked = question(preset, material, engine, theory, charges)
+    asked = question(preset, material, engine, theory, charges, relax, settings, kpoints)
     opened = open_project(project)
     name, _ = worker_named(opened, worker)
     queue = queue_of(opened, name)

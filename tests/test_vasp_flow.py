@@ -90,7 +90,7 @@ def test_flow_end_to_end(faults, tmp_path):
 
     (tmp_path / "flow.json").write_text(json.dumps(flow, cls=MontyEncoder))
     runner = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "flow.json"), str(folder)])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not any("hse" in path.name and starts(path) for path in (folder / "jobs").glob("V_Br1*hse06-*")):
         assert time.monotonic() < deadline and runner.poll() is None
         time.sleep(0.1)

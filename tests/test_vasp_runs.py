@@ -223,11 +223,8 @@ def test_a_vasprun_that_was_cut_short_costs_a_restart_from_the_orbitals(faults, 
 
 def test_a_run_that_hangs_is_ended_and_gone_on_with(faults, tmp_path, unbroken):
     inject(faults, {"do": "hang"})
-    patient = STATIC.model_copy(update={"engine_settings": STATIC.engine_settings | {"frozen_after_h": 0.8 / 3600}})
-    begun = time.monotonic()
-    result = run(patient, "vasp", tmp_path / "run")
-    same(result, unbroken[1])
-    assert time.monotonic() - begun < 20
+    patient = STATIC.model_copy(update={"engine_settings": STATIC.engine_settings | {"frozen_after_h": 2.5 / 3600}})
+    same(run(patient, "vasp", tmp_path / "run"), unbroken[1])
     assert len(starts(tmp_path / "run")) == 2
     inject(faults, {"do": "hang", "runs": [1, 2, 3]})
     with pytest.raises(ComputationError, match="ended before it was done"):
