@@ -1,6 +1,7 @@
 """VASP's inputs: read back by pymatgen and by the stand-in's own reader, for all models and theories."""
 
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,9 @@ def test_matrix(here, name, theory):
         folder = here / step.theory.name
         VASP.write_input(step, folder)
         incar = Incar.from_file(folder / "INCAR")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            incar.check_params()  # names, types and values as pymatgen knows them
         soc = step.theory.spin_orbit
         assert incar.get("NELECT", electrons) == electrons
         assert ("NELECT" in incar) == (model.charge != 0)
