@@ -35,6 +35,7 @@ MAX_RESUBMISSIONS = 5
 COUNT = "resubmitted"
 """In a job's metadata: how often it was sent again after the queue had ended it."""
 
+START_S = 60.0
 STALE_S = 60.0
 """The only runner of a project holds no lock between two rounds, and commands hold theirs for a second."""
 
@@ -143,8 +144,10 @@ def daemon_of(project: Project) -> Daemon:
 
 def running(project: Project) -> bool:
     """Whether a runner of the project runs on this machine."""
-    status = daemon_of(project).check_status(raise_on_shutdown=False)
-    return status in (DaemonStatus.RUNNING, DaemonStatus.STARTING)
+    try:
+        return daemon_of(project).check_status(raise_on_shutdown=False) == DaemonStatus.RUNNING
+    except (DaemonError, OSError):  # it is coming up or going down at this moment
+        return False
 
 
 def start(project: Project, *, interactive: bool = False) -> bool:
@@ -161,7 +164,11 @@ def start(project: Project, *, interactive: bool = False) -> bool:
     try:
         if not daemon.start(single=True, raise_on_error=True, connect_interactive=interactive):
             raise DaemonError(f"see {daemon.log_filepath}")
-        daemon.wait_start(timeout=30)
+        deadline = time.monotonic() + START_S
+        while not running(project):
+            if time.monotonic() > deadline:
+                raise DaemonError(f"it is not there after {START_S:g} s, see {daemon.log_filepath}")
+            time.sleep(0.2)
     except RunningDaemonError as error:
         said = " ".join(line.strip("- ") for line in str(error).splitlines()[1:])
         raise ComputationError(
@@ -187,7 +194,7 @@ def stop(project: Project, patience_s: float = 60.0) -> bool:
     try:
         daemon.shut_down(raise_on_error=True)
         deadline = time.monotonic() + patience_s
-        while daemon.check_status(raise_on_shutdown=False) != DaemonStatus.SHUT_DOWN:
+        while daemon.check_supervisord_process():
             if time.monotonic() > deadline:
                 raise DaemonError(f"it is still there after {patience_s:g} s, see {daemon.log_filepath}")
             time.sleep(0.2)

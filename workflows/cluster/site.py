@@ -111,8 +111,8 @@ class Site(Document):
         if self.username:
             told |= {"username": self.username, "password": self.password.get_secret_value()}
         told["collection_name"] = f"{self.name}_{what}"
-        if self.database_options:
-            told["mongoclient_kwargs"] = self.database_options
+        # A database that is away for less is waited for, instead of failing what the runner has in its hands.
+        told["mongoclient_kwargs"] = {"serverSelectionTimeoutMS": 60000} | self.database_options
         return json.dumps(told)
 
 
