@@ -29,7 +29,7 @@ GUESSED_IRF_NS = 0.3
 """Where the width of a Gaussian response function begins to be fitted if none is given."""
 MOST_BURSTS = 5000
 """Longer measurements are cut into longer bursts."""
-DARK_AFTER_LIFETIMES = 7.0
+DARK_AFTER_LIFETIMES = 10.0
 """So many of the longest lifetime after the rise, a decay is taken for background alone."""
 DARK_PART = 0.05
 """And that must be at least this part of the laser's period."""

@@ -22,8 +22,11 @@ from midgap.structures.errors import InputError
 
 SURE = 0.01
 """The zero-delay peak is taken for found if chance would make such a dip anywhere less often than this."""
+NEEDED = 0.01
+"""A gate is used if, without one, pairs of different delays differ more than chance does this often. A larger value would
+gate emitters that need none by what chance offers, and their intervals would hold the truth too seldom."""
 PLATEAU = 0.2
-"""A gate is rejected if the pairs behind it differ among each other more than chance does this often."""
+"""The first gate is used behind which pairs differ no more than chance does this often."""
 EXPECTED_PAIRS = 5.0
 """Gates are put together until they hold this many, where their distribution is that of χ²."""
 
@@ -183,7 +186,7 @@ def pulsed_g2(
     if corrected is not None and corrected.hi == 0:
         warnings.append("The background explains more pairs at zero delay than there are: it is given too high.")
     gates = tally.gates(pairs.gates_ns, ci_level)
-    plateau = next((i for i, gate in enumerate(gates) if gate.p_plateau is None or gate.p_plateau >= PLATEAU), None)
+    plateau = _plateau(gates)
     gated = gates[plateau].g2_0 if plateau else None
     best = gated or corrected or raw
     return PulsedG2(
@@ -208,6 +211,13 @@ def pulsed_g2(
         single=is_single(best),
         warnings=tuple(warnings),
     )
+
+
+def _plateau(gates: tuple[Gate, ...]) -> int | None:
+    chances = [1.0 if gate.p_plateau is None else gate.p_plateau for gate in gates]
+    if not chances or chances[0] >= NEEDED:
+        return 0
+    return next((i for i, chance in enumerate(chances) if chance >= PLATEAU), None)
 
 
 def find_zero_lag(lags: NDArray[np.integer], counts: NDArray[np.integer], reach: int) -> tuple[int, bool]:

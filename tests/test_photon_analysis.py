@@ -1,12 +1,13 @@
 """From a file of photons to a record: simulated particles whose answer is known, and what cannot be had."""
 
 import json
-import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from midgap.cli.main import main
 from midgap.experiment.analysis import Options, analyse, analyse_file
 from midgap.experiment.photons import PhotonStream
 from midgap.experiment.ptu_writer import write_ptu
@@ -146,16 +147,23 @@ def test_measured_response_from_a_stream(tmp_path):
         read_response(table)
 
 
-def midgap(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "midgap.cli.main", *map(str, arguments)], capture_output=True, text=True
-    )
+@pytest.fixture
+def midgap(capsys, monkeypatch):
+    """The command in this process: exit code, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["midgap", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return SimpleNamespace(returncode=end.value.code, **capsys.readouterr()._asdict())
+
+    return run
 
 
-def test_command_prints_one_record_or_many(tmp_path):
+def test_command_prints_one_record_or_many(midgap, tmp_path):
     blinking_file = write_ptu(tmp_path / "dot.ptu", simulate(BLINKING.model_copy(update={"duration_s": 2.0})))
     one = midgap("photons", blinking_file, "--json", "--no-blinking")
-    record = json.loads(one.stdout)
+    record = json.loads(one.out)
     assert one.returncode == 0 and record["schema"] == "midgap.ParticleRecord" and record["g2_center_lag_pulses"] == 2
     folder = tmp_path / "many"
     folder.mkdir()
@@ -164,8 +172,8 @@ def test_command_prints_one_record_or_many(tmp_path):
     (folder / "c.ptu").write_bytes(b"PQTTTR\0\0 and nothing")
     many = midgap("photons", folder, "--json", "--out", tmp_path / "out")
     assert many.returncode == 1  # one could not be read, which is told; the others were
-    assert "c.ptu is not a readable PTU file" in many.stderr and many.stderr.count("\n") == 1
-    records = Records.from_dict(json.loads(many.stdout))
+    assert "c.ptu is not a readable PTU file" in many.err and many.err.count("\n") == 1
+    records = Records.from_dict(json.loads(many.out))
     assert [r.particle_id for r in records.records] == ["a", "b"]
     assert read_records(tmp_path / "out" / "records.json") == records
     assert read_records(tmp_path / "out" / "particles.csv").records[0].g2_0 == records.records[0].g2_0
@@ -182,12 +190,12 @@ def test_command_prints_one_record_or_many(tmp_path):
         (("simulate", "x.ptu", "--blink", "never"), "law"),
     ],
 )
-def test_bad_input_is_one_sentence(blinking_file, arguments, what):
+def test_bad_input_is_one_sentence(midgap, blinking_file, arguments, what):
     run = midgap(*(blinking_file if a == "FILE" else a for a in arguments))
-    assert run.returncode == 2 and run.stdout == "" and what in run.stderr and run.stderr.count("\n") == 1
+    assert run.returncode == 2 and run.out == "" and what in run.err and run.err.count("\n") == 1
 
 
-def test_simulated_files_say_their_truth(tmp_path):
+def test_simulated_files_say_their_truth(midgap, tmp_path):
     run = midgap("simulate", tmp_path / "s.ptu", "--emitters", "3", "--duration", "0.5", "--json")
-    assert json.loads(run.stdout)["truth"]["g2_0"] == pytest.approx(2 / 3)
-    assert json.loads(midgap("photons", tmp_path / "s.ptu", "--json", "--no-blinking").stdout)["kind"] == "particle"
+    assert json.loads(run.out)["truth"]["g2_0"] == pytest.approx(2 / 3)
+    assert json.loads(midgap("photons", tmp_path / "s.ptu", "--json", "--no-blinking").out)["kind"] == "particle"
