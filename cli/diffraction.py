@@ -13,19 +13,21 @@ def command(
     host: Annotated[str, typer.Option(help="The phase it should be: a material midgap knows, or a structure file.")],
     trace: Annotated[str, typer.Option(help="The phase it may be mixed with, likewise.")],
     wavelength: Annotated[float, typer.Option(metavar="ANGSTROM", help="Of the X-rays; Cu Kα1 by default.")] = 1.54060,
+    kalpha2: Annotated[bool, typer.Option("--kalpha2", help="The pattern holds Cu Kα2 as well.")] = False,
     picture: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the pattern and the phases.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Hold a powder pattern against two structures: weight fraction of the second, or an upper bound."""
     import json
 
-    from midgap.experiment.phase_purity import trace_fraction
+    from midgap.experiment.phase_purity import CU_KALPHA2_ANG, trace_fraction
     from midgap.experiment.spectra import read_columns
     from midgap.structures.crystals import load_crystal
 
     two_theta, counts = read_columns(file)
     (one, _), (other, _) = load_crystal(host), load_crystal(trace)
-    found = trace_fraction(two_theta, counts, one, other, wavelength_ang=wavelength)
+    second = CU_KALPHA2_ANG if kalpha2 else None
+    found = trace_fraction(two_theta, counts, one, other, wavelength_ang=wavelength, kalpha2_ang=second)
     if picture is not None:
         from midgap.report.plotting import save_picture
         from midgap.report.spectrum_figures import powder_figure

@@ -62,7 +62,7 @@ def find_change_points(
         Shape (n_photons,): ascending arrival times of one particle, all detectors together.
     confidence
         From 0.5 on: one minus the false alarms allowed in ``window`` photons of constant rate, shared among the sizes of
-        windows.
+        windows. What chance does there often counts twice, as the begin and the end of a dip.
     window, overlap
         Photons of the largest windows, and how many of them two windows share; smaller ones share half.
     region_level

@@ -23,6 +23,8 @@ from midgap.structures.powder import CU_KALPHA1_ANG
 
 Floats = NDArray[np.float64]
 SCHERRER = 0.9
+CU_KALPHA2_ANG = 1.544427
+"""Cu Kα2 (Hölzer et al., Phys. Rev. A 56, 4554 (1997))."""
 STRAIN = 0.02
 """How much longer or shorter than the model a lattice may be: relaxed lattices are off by 1 to 2 %."""
 SIZES_NM = (3.0, 300.0)
@@ -106,6 +108,7 @@ def trace_fraction(
     trace: IStructure,
     *,
     wavelength_ang: float = CU_KALPHA1_ANG,
+    kalpha2_ang: float | None = None,
     background_order: int = 5,
     ci_level: float = 0.95,
 ) -> PhaseFraction:
@@ -115,6 +118,8 @@ def trace_fraction(
     ----------
     two_theta_deg, counts
         Shape (n,): the pattern, in counts (their Poisson noise is the weight).
+    kalpha2_ang
+        Wavelength of the doublet's other line, half as strong; None where a monochromator took it away.
 
     Raises
     ------
@@ -140,7 +145,10 @@ def trace_fraction(
 
     @lru_cache(maxsize=64)  # a derivative moves one phase and leaves the other
     def pattern(i: int, strain: float, log_size: float, lorentzian: float) -> Floats:
-        return _lines(phases[i], x, wavelength_ang, strain, math.exp(log_size), lorentzian)
+        one = _lines(phases[i], x, wavelength_ang, strain, math.exp(log_size), lorentzian)
+        if kalpha2_ang is not None:
+            one = one + 0.5 * _lines(phases[i], x, kalpha2_ang, strain, math.exp(log_size), lorentzian)
+        return one
 
     def patterns(p: Floats) -> tuple[Floats, Floats]:
         return pattern(0, p[0], p[1], p[4]), pattern(1, p[2], p[3], p[4])

@@ -22,8 +22,13 @@ Kind = Literal["emission", "excitation", "absorption"]
 UNITS: dict[str, Unit] = {"nm": "nm", "nanometer": "nm", "nanometers": "nm", "ev": "eV", "cm-1": "cm-1", "1/cm": "cm-1"}
 UNITS |= {"cm^-1": "cm-1", "cm⁻¹": "cm-1", "nanometre": "nm", "nanometres": "nm"}
 LARGEST_FILE = 100_000_000
-_UNIT = re.compile(r"(?<![a-zA-Z])(nanomet(?:er|re)s?|nm|ev|cm-1|1/cm|cm\^-1|cm⁻¹)(?![a-zA-Z])", re.IGNORECASE)
-_FOREIGN = re.compile(r"(?<![a-zA-Z])(mev|kev|[uµμ]m|thz|ghz|angstroms?|Å|pixels?|a\.?u\.?)(?![a-zA-Z])", re.IGNORECASE)
+# "350 nm" is the wavelength of a laser, not the unit of a column.
+_UNIT = re.compile(
+    r"(?<![a-zA-Z])(?<!\d)(?<!\d\s)(nanomet(?:er|re)s?|nm|ev|cm-1|1/cm|cm\^-1|cm⁻¹)(?![a-zA-Z])", re.IGNORECASE
+)
+_FOREIGN = re.compile(
+    r"(?<![a-zA-Z])(?<!\d)(?<!\d\s)(mev|kev|[uµμ]m|thz|ghz|angstroms?|Å|pixels?|a\.?u\.?)(?![a-zA-Z])", re.IGNORECASE
+)
 
 
 class Spectrum(Document):
@@ -88,7 +93,8 @@ def read_spectrum(
     path = Path(path)
     lines = _lines(path)
     header, rows = _table(path, lines)
-    told = [UNITS[match.lower()] for line in header[-3:] for match in _UNIT.findall(line)][:1]
+    # The nearest line above the numbers speaks of them.
+    told = [UNITS[match.lower()] for line in reversed(header) for match in _UNIT.findall(line)][:1]
     given = _unit(unit) if unit else None
     if given and told and given != told[0]:
         raise InputError(f"{path}: the header says {told[0]}, but {given} was given; one of them is wrong.")

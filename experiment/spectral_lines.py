@@ -155,6 +155,8 @@ def emission_fields(spectrum: Spectrum, ci_level: float = 0.95) -> tuple[dict[st
         in_nm = fit_line(spectrum.x, spectrum.intensity, ci_level=ci_level)
         fields |= {"pl_peak_nm": in_nm.peak, "pl_fwhm_nm": in_nm.fwhm}
         fields["notes"]["pl_peak_nm"] = f"maximum of I(λ), {in_nm.shape}"
+    if line.r_squared < 0.95:
+        fields["notes"]["pl_fwhm_meV"] = f"one line explains {line.r_squared:.0%} of the spectrum's variance, no more"
     return fields, line
 
 

@@ -112,6 +112,8 @@ def test_overlap_of_gaussians_is_that_of_the_closed_form():
         "Wavelength (nm),Intensity\n" + "\n".join(f"{x},{2 * x}" for x in range(500, 520)),
         "# emission\nlambda/nm\tcounts\n" + "\n".join(f"{x}\t{2 * x}" for x in range(500, 520)),
         "Wellenlänge [nm];Intensität\n" + "\n".join(f"{x},0;{2 * x},0" for x in range(500, 520)) + "\nEnde\n",
+        "JASCO\nXUNITS\tNANOMETERS\nEXCITATION\t2.8 eV\nNPOINTS\t20\nXYDATA\n"
+        + "\n".join(f"{x}\t{2 * x}" for x in range(500, 520)),
         "2024;1\nnm\n" + "\r\n".join(f"  {x:.1f}   {2 * x:.3e}" for x in range(500, 520)),
     ],
 )
@@ -128,6 +130,8 @@ def test_units_must_be_told(tmp_path):
     assert read_spectrum(bare, unit="nm").unit == "nm"
     with pytest.raises(InputError, match="header says nm, but eV was given"):
         read_spectrum(write(tmp_path / "nm.txt", "nm counts\n" + rows), unit="eV")
+    with pytest.raises(InputError, match="does not say its unit"):
+        read_spectrum(write(tmp_path / "laser.txt", "excited at 350 nm\n" + rows))
     with pytest.raises(InputError, match="says µm, which is not known"):
         read_spectrum(write(tmp_path / "um.txt", "µm counts\n" + rows))
     with pytest.raises(InputError, match="'furlong' of a spectrum is not known"):
@@ -162,3 +166,15 @@ def test_command_prints_one_record_and_draws(tmp_path):
     assert (tmp_path / "pl.png").read_bytes().startswith(b"\x89PNG")
     wrong = subprocess.run([*command, "--unit", "eV"], capture_output=True, text=True)
     assert wrong.returncode == 2 and "one of them is wrong" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_any_bytes_are_a_spectrum_or_a_sentence(tmp_path):
+    rng, file = np.random.default_rng(6), tmp_path / "any.txt"
+    words = [b"nm", b"1,5", b"2.0", b"1e400", b"-3", b"nan", b";", b"\t", b",", b"\n", b"\r\n", b"\xff", b"500 2", b" "]
+    for _ in range(300):
+        file.write_bytes(b"".join(words[i] for i in rng.integers(len(words), size=200)))
+        try:
+            read = read_spectrum(file, unit="nm")
+        except InputError:
+            continue
+        assert np.isfinite(read.intensity).all()
