@@ -28,10 +28,11 @@ def command(
     import json
 
     from midgap.experiment.comparison import compare
-    from midgap.experiment.records import Records, published_records
+    from midgap.experiment.records import published_records
+    from midgap.experiment.tables import read_records
 
     computed = _read_levels(levels)
-    measured = Records.read(records).in_energy() if records is not None else published_records(_material(computed))
+    measured = read_records(records).in_energy() if records is not None else published_records(_material(computed))
     comparison = compare(computed, measured)
     if report is not None:
         from midgap.report.page import write_page

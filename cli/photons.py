@@ -259,6 +259,13 @@ def _lines(analysis: ParticleAnalysis) -> list[tuple[str, str, str]]:
         lines.append(("time ON", _shown(record.on_fraction), ""))
         lines.append(("α ON", _shown(record.alpha_on), notes.get("alpha_on", "")))
         lines.append(("α OFF", _shown(record.alpha_off), notes.get("alpha_off", "")))
+    if (observed := analysis.lifetime_over_intensity) is not None:
+        lines.append(
+            ("s of τ ∝ Iˢ", _shown(observed.exponent), "1: only the dark decay changes; 0: τ does not follow I")
+        )
+        lines.append(("scatter of τ", _shown(observed.spread), "relative, beyond counting"))
+    if (sharpness := analysis.level_sharpness) is not None:
+        lines.append(("noise within levels", _shown(sharpness.fano), "variance over mean; 1: photon noise alone"))
     return lines
 
 

@@ -78,11 +78,12 @@ def question(
 
 def records(path: Path | None, material: str) -> Any:
     """The records asked for, those published of the material, or None; read first, so that a typo costs no hours."""
-    from midgap.experiment.records import Records, published_records
+    from midgap.experiment.records import published_records
+    from midgap.experiment.tables import read_records
     from midgap.structures.errors import InputError
 
     if path is not None:
-        return Records.read(path).in_energy()
+        return read_records(path).in_energy()
     try:
         return published_records(Path(material).stem if Path(material).is_file() else material)
     except InputError:

@@ -5,6 +5,7 @@ Each takes what was found so far and gives the fields of the record that it sett
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from midgap.experiment.counting import poisson_interval
 from midgap.experiment.dwell_times import dwell_times, fit_power_law
 from midgap.experiment.level_lifetimes import fit_bursts, fit_segments
 from midgap.experiment.lifetimes import fit_decay
+from midgap.experiment.molecule_like import level_sharpness, lifetime_over_intensity
 from midgap.experiment.particle_analysis import ParticleAnalysis
 from midgap.experiment.photons import PhotonStream
 from midgap.experiment.records import IntensityLevel, Quantity
@@ -191,6 +193,8 @@ def follow_blinking(found: ParticleAnalysis, stream: PhotonStream) -> dict[str, 
     segments = levels.segments()
     if own.dtime is not None and found.decay is not None:
         segments = _with_lifetimes(found, own, time_s, levels, segments)
+    with suppress(InputError):  # too short for it
+        found.level_sharpness = level_sharpness(found.trace, levels, options.ci_level)
     found.notes["levels"] = (
         f"{len(changes.photon)} change points, {len(levels.rate_cps)} levels by BIC; ON from {levels.on_above:.0%} and OFF "
         f"below {levels.off_below:.0%} of the brightest level's rate, GRAY between; tau_1_ns by one exponential from "
@@ -239,6 +243,8 @@ def _with_lifetimes(
         )
         if burst_s <= found.duration_s:
             found.bursts = fit_bursts(delay, time_s, found.duration_s, burst_s, **model)
+            with suppress(InputError):  # too few bursts with enough photons
+                found.lifetime_over_intensity = lifetime_over_intensity(found.bursts, dark or 0.0, options.ci_level)
     except (InputError, ComputationError) as error:
         found.warnings.append(f"No lifetimes of levels: {error}")
         return segments

@@ -13,6 +13,7 @@ from midgap.experiment.blinking import IntensityLevels, Trace
 from midgap.experiment.coincidences import TimePairs
 from midgap.experiment.level_lifetimes import SegmentLifetimes
 from midgap.experiment.lifetimes import DecayFit
+from midgap.experiment.molecule_like import LevelSharpness, LifetimeOverIntensity
 from midgap.experiment.records import ParticleRecord
 from midgap.experiment.responses import Response
 from midgap.experiment.survey import Survey
@@ -83,6 +84,8 @@ class ParticleAnalysis:
     levels: IntensityLevels | None = None
     lifetimes: SegmentLifetimes | None = None
     bursts: SegmentLifetimes | None = None
+    lifetime_over_intensity: LifetimeOverIntensity | None = None
+    level_sharpness: LevelSharpness | None = None
     duration_s: float = 0.0
     warnings: list[str] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
