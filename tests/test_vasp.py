@@ -120,6 +120,7 @@ def test_site_potentials_are_those_of_the_last_step(gan, shared_data):
 
     for name in ("bulk_sc", "q=-2"):
         outcar = Outcar(shared_data / "vasp" / "GaN-Mg_Ga" / name / "OUTCAR.gz")
+        assert read_outcar(shared_data / "vasp" / "GaN-Mg_Ga" / name / "OUTCAR.gz").scf_converged
         np.testing.assert_array_equal(gan[name].site_potentials_eV, outcar.electrostatic_potential)
 
 
@@ -246,6 +247,24 @@ def test_points_of_weight_zero_count_for_the_edges_only(tmp_path):
     assert (edges.vbm_eV, edges.vbm_k) == (0.0, 1)
     assert (edges.cbm_eV, edges.cbm_k) == (2.0, 0)
     assert states.theory.kpoints == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("split_eV", "occupied", "tags", "moment"),
+    [
+        (0.0, (0.5, 0.5), "", 0),  # both channels end in one level: half-filled, as VASP has it
+        (0.04, (0.7, 0.3), "", 1),  # smeared over two levels: the lower one holds the electron
+        (0.04, (0.7, 0.3), "<i name='NUPDOWN'> 1.0 </i>", 1),
+        (0.04, (0.0, 1.0), "<i name='ISMEAR'> -2 </i>", -1),  # an excited state, held by fixed occupations
+    ],
+)
+def test_the_last_electron(tmp_path, split_eV, occupied, tags, moment):
+    energies, occupations = bands(2, 1)
+    energies[1, :, 3] += split_eV
+    occupations[:, :, 3] = np.array(occupied)[:, None]
+    states = read_vasp(write(tmp_path, vasprun(energies, occupations, electrons=7, tags=tags)).parent)
+    assert states.magnetization_muB == moment
+    assert band_edges(states).half_filled == (moment == 0)
 
 
 def test_bands_out_of_order_are_put_in_order(tmp_path):
@@ -396,6 +415,9 @@ def test_vaspout(spinors, tmp_path, shared_data):
     assert band_edges(states).gap_eV == pytest.approx(0.9160)
     np.testing.assert_allclose(states.site_weights, spinors.site_weights, atol=1e-6)
     assert (states.theory.name, states.charge, states.total_energy_eV) == ("hse06+soc", 0, -29.2)
+    assert states.converged and any("no OUTCAR that does" in warning for warning in states.warnings)
+    (tmp_path / "OUTCAR").write_text("------ aborting loop EDIFF was not reached (unconverged)  ------\n")
+    assert not read_folder(tmp_path).electronic_structure.converged
     raw = (tmp_path / "vaspout.h5").read_bytes()
     (tmp_path / "vaspout.h5").write_bytes(raw[: len(raw) // 2])
     with pytest.raises(InputError, match="going on or was killed"):

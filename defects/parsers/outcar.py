@@ -22,13 +22,14 @@ ENTRY = re.compile(r"\s*(\d+)\s*(-?\d+\.\d+|\*+)")
 
 @dataclass
 class Outcar:
-    """What is taken from an OUTCAR; `site_potentials_eV` of the last ionic step, shape (site,)."""
+    """What is taken from an OUTCAR; `site_potentials_eV`, shape (site,), and `scf_converged` of the last ionic step."""
 
     site_potentials_eV: np.ndarray | None = None
     test_charge_radii_ang: tuple[float, ...] = ()
     wall_time_s: float | None = None
     memory_per_rank_MB: float | None = None
     finished: bool = False
+    scf_converged: bool | None = None
     started: datetime | None = None
 
 
@@ -58,6 +59,8 @@ def read_outcar(path: Path) -> Outcar:
                 found = None
         elif out.started is None and "executed on" in line:
             out.started = _time(line)
+        elif "aborting loop" in line and "EDIFF" in line:
+            out.scf_converged = "not reached" not in line
         elif "Elapsed time (sec):" in line:
             out.wall_time_s = _last_number(line)
             out.finished = True

@@ -20,6 +20,7 @@ from midgap.defects.electronic_structure import ElectronicStructure, Provenance
 from midgap.defects.parsers.outcar import Outcar, read_outcar
 from midgap.defects.parsers.procar import read_procar
 from midgap.defects.parsers.procar_run import read_procar_run
+from midgap.defects.parsers.vasp_moment import magnetization_muB
 from midgap.defects.parsers.vasp_output import SMALLEST_CELL_ANG3, VaspOutput
 from midgap.defects.parsers.vasp_theory import level_of_theory, settings_of
 from midgap.defects.parsers.vaspout import read_vaspout
@@ -28,10 +29,8 @@ from midgap.structures.errors import ComputationError, InputError
 
 ONE_SHOT = ("none", "nothing", "eigenval", "exact", "subrot")
 """Values of ALGO that do a fixed number of steps and have no SCF to converge."""
-FIXED_OCCUPATIONS = -2
 WHOLE_CHARGE = 1e-3
 SAME_ENERGY_EV = 1e-3
-SPREAD = 0.05
 SAME_START = timedelta(minutes=1)
 PACKED = (".bz2", ".xz", ".zst", ".Z", ".zip", ".lzma")
 """Packed otherwise than by gzip: not read."""
@@ -94,8 +93,10 @@ def read_vasp(folder: Path | str) -> ElectronicStructure:
         )
         outcar = Outcar()
     electrons = out.number("NELECT")
-    if electrons is None:
-        raise InputError(f"{source} does not say how many electrons there are (NELECT).")
+    if electrons is None or not 0 < electrons < np.inf:
+        raise InputError(
+            f"{source} does not say how many electrons there are (NELECT = {out.text('NELECT') or 'nothing'})."
+        )
     eigenvalues, occupations, weights = _ascending(eigenvalues, occupations, weights)
     assert out.kpoints_frac is not None and out.k_weights is not None
     assert out.lattice_ang is not None and out.positions_frac is not None
@@ -120,10 +121,10 @@ def read_vasp(folder: Path | str) -> ElectronicStructure:
         occupations=occupations,
         site_weights=weights,
         n_electrons=electrons,
-        magnetization_muB=_magnetization(out, electrons, eigenvalues, occupations, k_weights, warnings),
+        magnetization_muB=magnetization_muB(out, electrons, eigenvalues, occupations, k_weights, warnings),
         site_potentials_eV=_site_potentials(outcar, outcar_path, len(out.species), warnings),
         total_energy_eV=out.total_energy_eV,
-        converged=_converged(out, warnings),
+        converged=_converged(out, outcar, warnings),
         warnings=tuple(warnings),
     )
 
@@ -221,56 +222,6 @@ def _charge(out: VaspOutput, electrons: float, warnings: list[str]) -> int:
     return round(charge)
 
 
-def _magnetization(
-    out: VaspOutput,
-    electrons: float,
-    eigenvalues: np.ndarray,
-    occupations: np.ndarray,
-    k_weights: np.ndarray,
-    warnings: list[str],
-) -> float:
-    """N↑ - N↓ with the states filled by energy; what smearing spread over more of them is said.
-
-    Taken from VASP's occupations where the run fixed them, or where both channels end in the same level.
-    """
-    if len(eigenvalues) == 1:
-        return 0.0
-    fixed = out.number("NUPDOWN")
-    if fixed is not None and fixed >= 0:
-        return fixed
-    printed = float(np.einsum("skb,k->s", occupations, k_weights) @ [1.0, -1.0])
-    nearest = float(round(printed)) if abs(printed - round(printed)) < SPREAD else printed
-    if out.number("ISMEAR") == FIXED_OCCUPATIONS:
-        return nearest
-    filled = _filled_by_energy(electrons, eigenvalues, k_weights)
-    if filled is None:
-        return nearest
-    if abs(filled - printed) > SPREAD:
-        warnings.append(
-            f"Smearing (SIGMA = {out.number('SIGMA') or 0.2:g} eV) spreads electrons over levels near the Fermi energy: VASP's "
-            f"N↑ - N↓ is {printed:.2f}, with the states filled by energy {filled:.2f}."
-        )
-    return filled
-
-
-def _filled_by_energy(electrons: float, eigenvalues: np.ndarray, k_weights: np.ndarray) -> float | None:
-    """N↑ - N↓ at zero temperature, or None where states of both channels share the last electrons."""
-    energies = eigenvalues.reshape(-1)
-    share = np.broadcast_to(k_weights[None, :, None], eigenvalues.shape).reshape(-1)
-    sign = np.repeat([1.0, -1.0], len(energies) // 2)
-    order = np.argsort(energies, kind="stable")
-    before = np.concatenate([[0.0], np.cumsum(share[order])[:-1]])
-    taken = np.clip(electrons - before, 0.0, share[order])
-    last = np.flatnonzero(taken > 1e-6)[-1]
-    level = energies[order[last]]
-    tied = np.abs(energies - level) < SAME_ENERGY_EV
-    # A level whose states are all filled is no tie.
-    if len(set(sign[tied])) == 2 and share[tied].sum() - taken[tied[order]].sum() > 1e-3:
-        return None
-    total = float(taken @ sign[order])
-    return float(round(total)) if abs(total - round(total)) < 1e-3 else total
-
-
 def _site_potentials(outcar: Outcar, path: Path | None, sites: int, warnings: list[str]) -> np.ndarray | None:
     potentials = outcar.site_potentials_eV
     if potentials is None:
@@ -292,11 +243,17 @@ def _potential_settings(outcar: Outcar) -> dict[str, str]:
     return {"test charge radii, Å": " ".join(f"{radius:g}" for radius in outcar.test_charge_radii_ang)}
 
 
-def _converged(out: VaspOutput, warnings: list[str]) -> bool:
-    """Whether the electronic steps ended before NELM, or their last change was below EDIFF."""
+def _converged(out: VaspOutput, outcar: Outcar, warnings: list[str]) -> bool:
+    """Whether the electronic steps ended before NELM, or their last change was below EDIFF.
+
+    vaspout.h5 does not tell; OUTCAR says it in words.
+    """
     if out.source.suffix == ".h5":
-        warnings.append("vaspout.h5 does not say whether the SCF converged; look for NELM in OUTCAR.")
-        return True
+        if outcar.scf_converged is None:
+            warnings.append("vaspout.h5 does not say whether the SCF converged, and there is no OUTCAR that does.")
+        elif not outcar.scf_converged:
+            warnings.append("The SCF did not reach EDIFF: energies are not to be trusted.")
+        return outcar.scf_converged is not False
     steps, limit = out.ionic_steps, out.number("NSW") or 0
     if out.finished and limit > 1 and steps >= limit:
         warnings.append(
