@@ -152,7 +152,9 @@ def test_a_relaxation_that_died_loses_one_step_at_most(faults, tmp_path, unbroke
 def test_an_error_line_of_vasp_is_corrected_and_the_relaxation_goes_on(faults, tmp_path, unbroken, text, changed):
     inject(faults, {"do": "say_in_step", "at_step": 3, "text": f" {text}"})
     if changed is None:  # nothing is left to change with these inputs: told, not tried for ever
-        with pytest.raises(ComputationError, match=r"VASP ended before it was done with V_Br1_q0_22; it said: .*"):
+        with pytest.raises(
+            ComputationError, match=r"done with V_Br1_q0_22; it said: .* \(not to be corrected: pssyevx\)"
+        ):
             run(RELAX, "vasp", tmp_path / "run")
         assert len(starts(tmp_path / "run")) <= 2
         return
@@ -227,7 +229,7 @@ def test_a_run_that_hangs_is_ended_and_gone_on_with(faults, tmp_path, unbroken):
     same(run(patient, "vasp", tmp_path / "run"), unbroken[1])
     assert len(starts(tmp_path / "run")) == 2
     inject(faults, {"do": "hang", "runs": [1, 2, 3]})
-    with pytest.raises(ComputationError, match="ended before it was done"):
+    with pytest.raises(ComputationError, match=r"ended before it was done.*nothing was written for 2\.5 s"):
         run(patient, "vasp", tmp_path / "other")
 
 

@@ -157,6 +157,7 @@ class EngineJob(Job):
         self.error: ComputationError | None = None
         self.corrected = False
         self.stopped = False
+        self.given_up: list[str] = []
 
     @property
     def name(self) -> str:
@@ -268,6 +269,8 @@ class OfEngine(_Watch):
     def correct(self, directory: str = "./") -> dict[str, Any]:
         done: dict[str, Any] = self.handler.correct(directory)
         self.job.corrected |= bool(done["actions"])
+        if not done["actions"]:
+            self.job.given_up += map(str, done["errors"])
         return done | {"actions": done["actions"] or None}
 
     def as_dict(self) -> dict[str, Any]:
@@ -331,7 +334,10 @@ def _compute(job: EngineJob) -> CalculationResult:
     if result is None:
         if job.stopped:
             raise _out_of_time(job)
-        raise ComputationError(_with_last_words(str(job.error or f"{job.name} gave no result."), job))
+        sentence = str(job.error or f"{job.name} gave no result.")
+        if job.given_up:
+            sentence = f"{sentence.rstrip('.')} (not to be corrected: {', '.join(dict.fromkeys(job.given_up))})."
+        raise ComputationError(_with_last_words(sentence, job))
     peak = _peak_of_children_MB()
     return _with_cost(
         result,
