@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 OUT    ?= demo
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-cluster lint clean
 
 ## The main job: set up, compute Cs4PbBr6 and its bromine vacancy with HSE06 and spin-orbit coupling, show.
 demo: $(VENV)/engines
@@ -16,6 +16,11 @@ test: $(VENV)/engines $(VENV)/dev
 	  && apt-get update -qq && apt-get install -y -qq --no-install-recommends cp2k >/dev/null; } \
 	  || echo "CP2K is not here and cannot be installed: its tests will be left out."
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+## Real flows through a Slurm, a MongoDB and an SSH server of its own on 127.0.0.1: Debian, as root.
+test-cluster: $(VENV)/engines $(VENV)/dev
+	MIDGAP_MONGOD_VENV=$(CURDIR)/$(VENV)/mongod $(BIN)/python tests/cluster/stack.py install
+	OMP_NUM_THREADS=1 MIDGAP_MONGOD_VENV=$(CURDIR)/$(VENV)/mongod $(BIN)/python -m pytest -n 0 tests/cluster
 
 ROOMS := structures defects workflows experiment report cli
 

@@ -27,6 +27,7 @@ _SIGNS = {
     "cancelled": "[dim]–[/]",
     "paused": "[dim]–[/]",
 }
+WIDE = 110
 ACTIVE = ("ready", "queued", "running", "ending")
 
 
@@ -59,12 +60,12 @@ def command(
             return
         console = Console()
         if not live:
-            console.print(picture(look()))
+            console.print(picture(look(), console.width))
         else:
             with Live(console=console, auto_refresh=False, vertical_overflow="visible") as shown:
                 while True:
                     views = look()
-                    shown.update(picture(views), refresh=True)
+                    shown.update(picture(views, console.width), refresh=True)
                     if not any(view.state in ACTIVE for view in views):
                         break
                     time.sleep(every)
@@ -88,8 +89,11 @@ def plain(job: QueueJob) -> dict[str, Any]:
     }
 
 
-def picture(jobs: Sequence[QueueJob]) -> Group:
-    """The table of a flow; jobs that take a second appear only while they do not go well."""
+def picture(jobs: Sequence[QueueJob], width: int) -> Group:
+    """The table of a flow; jobs that take a second appear only while they do not go well.
+
+    What engines say gets a column where the terminal is ``width`` enough, else lines below the table.
+    """
     from rich.console import Group
     from rich.markup import escape
     from rich.table import Table
@@ -97,34 +101,38 @@ def picture(jobs: Sequence[QueueJob]) -> Group:
 
     from midgap.cli.progress import clock
 
+    wide = width >= WIDE
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("")
     table.add_column("id", justify="right")
     table.add_column("model", no_wrap=True)
     table.add_column("what", no_wrap=True)
-    table.add_column("engine")
-    table.add_column("state")
-    table.add_column("queue id", justify="right")
-    table.add_column("time", justify="right")
-    table.add_column("now", ratio=1, overflow="fold")
+    table.add_column("state", no_wrap=True)
+    table.add_column("queue id", justify="right", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
+    if wide:
+        table.add_column("now", ratio=1, overflow="fold")
+    below = []
     for job in jobs:
         if not job.calculates and job.state in ("waiting", "done"):
             continue
         data = job.metadata
-        task, theory = data.get("task", ""), data.get("theory", "")
-        now = f"[red]{escape(job.now)}[/]" if job.state == "failed" else escape(job.now)
-        if job.allocation > 1:
-            now = f"[dim]allocation {job.allocation}[/] {now}"
-        table.add_row(
+        words = ("relax" if data.get("task") == "relax" else "", data.get("theory", ""), data.get("engine", ""))
+        now = job.now if job.allocation == 1 else f"allocation {job.allocation}{': ' if job.now else ''}{job.now}"
+        row = [
             _SIGNS[job.state],
             job.id,
             escape(str(data.get("label", job.name))),
-            f"relax, {theory}" if task == "relax" else str(theory or task),
-            str(data.get("engine", "")),
+            " ".join(filter(None, words)) or str(data.get("task", "")),
             job.state,
             job.queue_id or "",
             "" if job.elapsed_s is None else clock(job.elapsed_s),
-            now,
-        )
+        ]
+        style = "red" if job.state == "failed" else ""
+        if wide:
+            row.append(f"[{style}]{escape(now)}[/]" if style and now else escape(now))
+        elif now:
+            below.append(Text(f"{job.id}: {now}", style=style))
+        table.add_row(*row)
     done = sum(job.state == "done" for job in jobs)
-    return Group(table, Text(f"{done} of {len(jobs)} jobs done", style="dim"))
+    return Group(table, *below, Text(f"{done} of {len(jobs)} jobs done", style="dim"))

