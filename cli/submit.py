@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from midgap.cli.question import (
     question,
 )
 from midgap.cli.results import print_json
+
+if TYPE_CHECKING:
+    from jobflow import Flow
 
 ProjectName = Annotated[str | None, typer.Option(help="Project of jobflow-remote. (default: the only one)")]
 SentFrom = Annotated[Path, typer.Argument(metavar="DIR", help="Folder that midgap submit had as --out.")]
@@ -94,11 +97,11 @@ def command(
     talk.print(f"Follow it: midgap status {out}. Its results: midgap fetch {out}.", highlight=False)
 
 
-def _plan(flow, worker: str, json_output: bool) -> None:
+def _plan(flow: Flow, worker: str, json_output: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    jobs = [(job, job.config.manager_config.get("resources") or {}) for job in flow.jobs]
+    jobs = [(job, job.config.manager_config.get("resources") or {}) for job, _ in flow.iterflow()]
     if json_output:
         print_json({"worker": worker, "jobs": [{"name": job.name, "resources": asked} for job, asked in jobs]})
         return

@@ -81,24 +81,56 @@ def connected(worker: WorkerBase, name: str) -> BaseHost:
     return host
 
 
-def ask(host: BaseHost, worker: WorkerBase, words: Sequence[str]) -> tuple[str, str, int]:
-    """Run a Python module of ours there, in the environment of its jobs; stdout, stderr and exit code."""
-    script = f"{worker.pre_run or ''}\npython3 -m {shlex.join(words)}"
-    out, err, code = host.execute(f"bash -c {shlex.quote(script)}", timeout=TIMEOUT_S)
+def ask(
+    host: BaseHost, worker: WorkerBase, words: Sequence[str], config: Mapping[str, Any] | None = None
+) -> tuple[str, str, int]:
+    """Run a Python module of ours there, in the environment of its jobs; stdout, stderr and exit code.
+
+    ``config`` is the ``exec_config`` of those jobs.
+    """
+    config = config or {}
+    lines = [worker.pre_run, config.get("pre_run")]
+    lines += [f"export {name}={shlex.quote(str(value))}" for name, value in (config.get("export") or {}).items()]
+    lines += [f"module load {name}" for name in config.get("modules") or []]
+    script = "\n".join([*filter(None, lines), f"python3 -m {shlex.join(words)}"])
+    # A login shell: `module` is a function that only those know.
+    out, err, code = host.execute(f"bash -l -c {shlex.quote(script)}", timeout=TIMEOUT_S)
     return out, err, code
 
 
 def _of_itself(
     worker: WorkerBase, name: str, queue: Queue, host: BaseHost, engines: Sequence[str] | None
 ) -> list[Finding]:
+    """What the worker says, engines with modules of their own in an environment of their own."""
+    from midgap.workflows.engines import ENGINE_NAMES
+
+    wanted = ENGINE_NAMES if engines is None else engines
+    own = {engine: found.exec_config for engine, found in queue.engines.items() if found.exec_config}
     question = {
         "versions": versions(),
         "work_dir": str(worker.work_dir),
-        "engines": None if engines is None else list(engines),
         "scheduler": queue.scheduler,
+        "engines": [engine for engine in wanted if engine not in own],
+        "needed": engines is not None,
+        "engines_only": False,
     }
+    findings = _answer(host, worker, question, None)
+    for engine in wanted:
+        if engine in own and all(finding.present or not finding.essential for finding in findings):
+            config = queue.exec_configs.get(own[engine])
+            if config is None:
+                raise InputError(f"The project has no exec_config {own[engine]!r}, which {engine} asks for on {name}.")
+            told = _answer(host, worker, question | {"engines": [engine], "engines_only": True}, config)
+            findings += [finding for finding in told if finding.name not in ("host", "clock")]
+    return findings
+
+
+def _answer(
+    host: BaseHost, worker: WorkerBase, question: Mapping[str, Any], config: Mapping[str, Any] | None
+) -> list[Finding]:
+    """What the worker answers, its name and clock first; or the one finding that it does not."""
     before = time.time()
-    out, err, code = ask(host, worker, ["midgap.workflows.cluster.selfcheck", json.dumps(question)])
+    out, err, code = ask(host, worker, ["midgap.workflows.cluster.selfcheck", json.dumps(question)], config)
     after = time.time()
     line = next((line for line in out.splitlines() if line.startswith(MARK)), None)
     if line is None:

@@ -1,7 +1,8 @@
 """What a worker says of itself: ``python -m midgap.workflows.cluster.selfcheck QUESTION`` runs there.
 
-``QUESTION`` is a JSON object with ``versions`` (of the machine that submits), ``work_dir``, ``engines``
-(which must run there; null: tell of all) and ``scheduler``. The answer is one line, ``MIDGAP`` and a JSON
+``QUESTION`` is a JSON object with ``versions`` (of the machine that submits), ``work_dir``, ``scheduler``,
+``engines`` (which to look for), ``needed`` (whether they must run there; else everything is told) and
+``engines_only`` (for engines that need modules of their own). The answer is one line, ``MIDGAP`` and a JSON
 object, among whatever the shell of the worker prints.
 """
 
@@ -103,25 +104,29 @@ def of_queue(scheduler: str) -> Iterator[Finding]:
         yield Finding("queue", ok, f"{scheduler} answers" if ok else said, "ask the administrators", True)
 
 
-def of_engines(wanted: Sequence[str] | None) -> Iterator[Finding]:
-    """The engines here, those that are wanted as essential ones."""
-    from midgap.workflows.engines import ENGINE_NAMES, engine_named
+def of_engines(names: Sequence[str], needed: bool) -> Iterator[Finding]:
+    """Engines, as they run in this environment."""
+    from midgap.workflows.engines import engine_named
 
-    for name in ENGINE_NAMES if wanted is None else wanted:
+    for name in names:
         engine = engine_named(name)
         missing = engine.missing()
         detail = engine.version() if missing is None else "does not run here"
-        yield Finding(name.upper(), missing is None, detail, missing or "", wanted is not None)
+        yield Finding(name.upper(), missing is None, detail, missing or "", needed)
 
 
 def answer(question: Mapping[str, Any]) -> dict[str, Any]:
     """Everything, as plain JSON; ``time`` is this machine's clock in s."""
-    findings = [*of_versions(question["versions"])]
-    findings += of_work_dir(Path(question["work_dir"]))
-    findings += of_queue(question["scheduler"])
-    findings += of_engines(question["engines"])
-    if question["engines"] is None:  # not in a hurry: also what midgap itself stands on
-        known = {finding.name for finding in findings}
+    findings: list[Finding] = []
+    if not question["engines_only"]:
+        findings += of_versions(question["versions"])
+        findings += of_work_dir(Path(question["work_dir"]))
+        findings += of_queue(question["scheduler"])
+    findings += of_engines(question["engines"], question["needed"])
+    if not question["engines_only"] and not question["needed"]:
+        from midgap.workflows.engines import ENGINE_NAMES
+
+        known = {finding.name for finding in findings} | {name.upper() for name in ENGINE_NAMES}
         findings += [finding for finding in examine() if finding.name not in known]
     return {"time": time.time(), "host": os.uname().nodename, "findings": [asdict(finding) for finding in findings]}
 
