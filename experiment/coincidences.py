@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -172,17 +171,21 @@ class PulseCorrelator:
         """Count the pairs with a photon of this piece, which follows the pieces before."""
         if not len(stream):
             return
-        kept = stream[:0] if self._kept is None else self._kept
-        time, channel, dtime = (
-            np.concatenate([old, new]) if len(kept) else new
-            for old, new in ((kept.time, stream.time), (kept.channel, stream.channel), (kept.dtime, stream.dtime))
-        )
+        n_old = 0 if self._kept is None else len(self._kept)
+        both = stream if self._kept is None else self._kept.followed_by(stream)
         a = self.alignment
         compiled("photon_kernels").pulse_lags(
-            time, channel, dtime, len(kept), a.detectors, a.start_bins, self._gate_of, self._counts, self.singles
+            both.time,
+            both.channel,
+            both.dtime,
+            n_old,
+            a.detectors,
+            a.start_bins,
+            self._gate_of,
+            self._counts,
+            self.singles,
         )
-        late = int(np.searchsorted(time, time[-1] - self.max_lag - 2))
-        self._kept = replace(stream, time=time[late:], channel=channel[late:], dtime=dtime[late:])
+        self._kept = both[np.searchsorted(both.time, both.time[-1] - self.max_lag - 2) :]
         self.n_pulses = max(self.n_pulses, stream.duration, int(stream.time[-1]) + 1)
 
     def pairs(self) -> PulsePairs:

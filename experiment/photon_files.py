@@ -79,13 +79,8 @@ def read_photons(path: Path | str, max_photons: int = LARGEST) -> PhotonStream:
 
 def whole(file: PhotonFile, pieces: Sequence[PhotonStream]) -> PhotonStream:
     """The pieces of an exhausted file as one checked stream."""
-    blank = file.empty()
-    pieces = [blank, *pieces]
     stream = replace(
-        blank,
-        time=np.concatenate([piece.time for piece in pieces]),
-        channel=np.concatenate([piece.channel for piece in pieces]),
-        dtime=None if blank.dtime is None else np.concatenate([p.dtime for p in pieces if p.dtime is not None]),
+        file.empty().followed_by(*pieces),
         duration=file.duration,
         header=file.header.model_copy(update={"source_sha256": file.source_sha256}),
     )

@@ -66,7 +66,7 @@ def bin_times(time, width, counts):
     n_bins = len(counts)
     for t in time:
         i = int(t / width)
-        if i < n_bins:
+        if 0 <= i < n_bins:
             counts[i] += 1
 
 
@@ -99,7 +99,7 @@ def pulse_lags(time, channel, dtime, first_new, detectors, starts, gate_of, coun
         pulse, side, gate, sign = pulses[i], sides[i], gates[i], 2 * sides[i] - 1
         j = i - 1
         # Pulses can be out of order by one, so a photon farther back than this is out of reach.
-        while j >= 0 and pulse - pulses[j] <= outer:
+        while j >= 0 and -outer <= pulse - pulses[j] <= outer:
             # Two photons of one detector add nothing: an addition is quicker than a branch that nobody can foresee.
             counts[sign * (pulse - pulses[j]) + outer, min(gate, gates[j])] += side ^ sides[j]
             j -= 1
@@ -119,7 +119,7 @@ def time_lags(time_a, time_b, first_new_a, first_new_b, width, counts):
         j = begin if i >= first_new_a else max(begin, first_new_b)
         while j < n_b and time_b[j] <= t + reach:
             bin_ = (time_b[j] - t + reach) // width
-            if bin_ < len(counts):
+            if 0 <= bin_ < len(counts):
                 counts[bin_] += 1
             j += 1
 

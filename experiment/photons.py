@@ -147,6 +147,17 @@ class PhotonStream:
         dtime = None if self.dtime is None else self.dtime[which]
         return replace(self, time=self.time[which], channel=self.channel[which], dtime=dtime)
 
+    def followed_by(self, *later: PhotonStream) -> PhotonStream:
+        """One stream of this piece and those after it, with the facts of the last."""
+        pieces = (self, *later)
+        dtimes = [piece.dtime for piece in pieces if piece.dtime is not None]
+        return replace(
+            pieces[-1],
+            time=np.concatenate([piece.time for piece in pieces]),
+            channel=np.concatenate([piece.channel for piece in pieces]),
+            dtime=np.concatenate(dtimes) if dtimes else None,
+        )
+
     def decay(self, channel: int | None = None) -> Ints:
         """T3: photons by delay, shape (delay_bins,); delays beyond the period are left out."""
         if self.dtime is None:
