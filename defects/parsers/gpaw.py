@@ -168,7 +168,7 @@ def _spinors(calc: Any, window: tuple[int, int], eigenvalues_eV: np.ndarray) -> 
         "occupations": np.broadcast_to(np.clip(filled - np.arange(eigenvalues.shape[2]), 0.0, 1.0), eigenvalues.shape),
         "site_weights": weights,
         "first_band": 2 * first,
-        "dipoles": spinor_dipoles(calc, window, states, int(filled)),
+        "dipoles": spinor_dipoles(calc, window, states, eigenvalues_eV, int(filled)),
     }
 
 

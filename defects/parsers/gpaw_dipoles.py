@@ -17,25 +17,21 @@ BOHR_ANG = 0.529177210903
 EV_PER_HARTREE = 27.211386245988
 
 
-DEGENERATE_HA = 1e-5
+SAME_ENERGY_HA = 4e-5
 
 
-def positions(calc: Any, window: tuple[int, int]) -> np.ndarray:
-    """⟨m|r|n⟩ between the bands of a window, Bohr, shape (spin, irreducible k, 3, band, band).
+def _momenta(calc: Any, window: tuple[int, int]) -> np.ndarray:
+    """⟨m|p|n⟩ between the bands of a window, atomic units, shape (spin, irreducible k, 3, band, band)."""
+    n_spin, n_k, _ = calc.eigenvalues().shape
+    return np.array([[_momentum(calc, k, spin, slice(*window)) for k in range(n_k)] for spin in range(n_spin)])
 
-    Zero between bands of equal energy, where the position operator of a crystal has no meaning.
-    """
-    eigenvalues = calc.eigenvalues()[:, :, window[0] : window[1]] / EV_PER_HARTREE
-    n_spin, n_k, _ = eigenvalues.shape
-    found = []
-    for spin in range(n_spin):
-        for k in range(n_k):
-            difference = eigenvalues[spin, k][:, None] - eigenvalues[spin, k][None, :]
-            apart = np.abs(difference) > DEGENERATE_HA
-            momentum = _momentum(calc, k, spin, slice(*window))
-            apart = np.broadcast_to(apart, momentum.shape)
-            found.append(np.divide(-1j * momentum, difference, out=np.zeros_like(momentum), where=apart))
-    return np.array(found).reshape(n_spin, n_k, *found[0].shape)
+
+def _squared_ang2(momentum: np.ndarray, energies_Ha: np.ndarray) -> np.ndarray:
+    """|⟨m|r|n⟩|² in Å², shape (band, band, 3); zero between bands of equal energy, where it has no meaning."""
+    difference = energies_Ha[:, None] - energies_Ha[None, :]
+    apart = np.abs(difference) > SAME_ENERGY_HA
+    squared = np.abs(momentum) ** 2 * np.divide(1.0, difference**2, out=np.zeros_like(difference), where=apart)
+    return np.moveaxis(squared, 0, -1) * BOHR_ANG**2
 
 
 def _momentum(calc: Any, k: int, spin: int, bands: slice) -> np.ndarray:
@@ -65,41 +61,50 @@ def scalar_dipoles(calc: Any, window: tuple[int, int], order: np.ndarray, filled
     filled
         The fewest and the most of the listed bands that are filled in any spin channel.
     """
-    squared = np.abs(positions(calc, window)) ** 2 * BOHR_ANG**2
     first, last = near_the_gap(filled, order.shape[2])
-    kept = np.array(
+    energies = calc.eigenvalues()[:, :, window[0] : window[1]] / EV_PER_HARTREE
+    momenta = _momenta(calc, window)
+    kept = [
         [
-            [squared[s, k][:, order[s, k]][:, :, order[s, k]][:, first:last, first:last] for k in range(order.shape[1])]
-            for s in range(order.shape[0])
+            _squared_ang2(momenta[s, k], energies[s, k])[order[s, k]][:, order[s, k]][first:last, first:last]
+            for k in range(order.shape[1])
         ]
-    )
-    return TransitionDipoles(first_band=first, squared_ang2=np.moveaxis(kept, 2, -1).round(8))
+        for s in range(order.shape[0])
+    ]
+    return TransitionDipoles(first_band=first, squared_ang2=np.array(kept).round(8))
 
 
-def spinor_dipoles(calc: Any, window: tuple[int, int], states: Any, filled: int) -> TransitionDipoles:
+def spinor_dipoles(
+    calc: Any, window: tuple[int, int], states: Any, eigenvalues_eV: np.ndarray, filled: int
+) -> TransitionDipoles:
     """For the spinors of the whole Brillouin zone, mixed from the scalar bands of the window.
 
     Parameters
     ----------
     states
         GPAW's ``BZWaveFunctions``.
+    eigenvalues_eV
+        The scalar energies that they were mixed with, shape (spin, irreducible k, band).
     filled
         How many of the spinors are filled.
     """
-    scalar = positions(calc, window)
+    momenta = _momenta(calc, window)
+    hybrid_eV = eigenvalues_eV - calc.eigenvalues()[:, :, window[0] : window[1]]
     kd = calc.wfs.kd
     reciprocal = np.asarray(calc.wfs.gd.icell_cv).T
-    first, last = near_the_gap((filled, filled), 2 * scalar.shape[-1], spinors=True)
+    first, last = near_the_gap((filled, filled), 2 * momenta.shape[-1], spinors=True)
     rows = []
-    for K in range(len(kd.bzk_kc)):
+    for K, k in enumerate(kd.bz2ibz_k):
         rotation = reciprocal @ kd.symmetry.op_scc[kd.sym_k[K]] @ np.linalg.inv(reciprocal)
         mixing = states[K].v_mn[first:last]  # even columns spin up, odd ones down
         total = np.zeros((3, last - first, last - first), complex)
+        energies_eV = np.array(states[K].eig_m[first:last])
         for s in range(2):
-            r = np.einsum("vw,wmn->vmn", rotation, scalar[s if scalar.shape[0] == 2 else 0, kd.bz2ibz_k[K]])
-            if kd.time_reversal_k[K]:
-                r = r.conj()
+            channel = s if len(momenta) == 2 else 0
+            p = np.einsum("vw,wmn->vmn", rotation, momenta[channel, k])
             part = mixing[:, s::2]
-            total += part.conj() @ r @ part.T
-        rows.append(np.abs(total) ** 2 * BOHR_ANG**2)
-    return TransitionDipoles(first_band=first, squared_ang2=np.moveaxis(np.array(rows), 1, -1)[None].round(8))
+            total += part.conj() @ (-p.conj() if kd.time_reversal_k[K] else p) @ part.T
+            # The hybrid's share of a spinor's energy is no part of the Hamiltonian whose momenta these are.
+            energies_eV -= np.abs(part) ** 2 @ hybrid_eV[channel, k]
+        rows.append(_squared_ang2(total, energies_eV / EV_PER_HARTREE))
+    return TransitionDipoles(first_band=first, squared_ang2=np.array(rows)[None].round(8))
