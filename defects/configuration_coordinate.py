@@ -211,13 +211,18 @@ class ConfigurationCoordinate(Document):
 
     @property
     def relaxation_ground_eV(self) -> float:
-        """Franck-Condon shift of the emission: what the ground state gains after it."""
-        return 0.5 * curvature(self.ground.phonon_eV) * self.delta_q**2
+        """Franck-Condon shift of the emission: what the ground state gains after it.
+
+        As computed where both ends of the way were; else by its parabola.
+        """
+        computed = _climb(self.points_ground, 0.0, self.delta_q)
+        return 0.5 * curvature(self.ground.phonon_eV) * self.delta_q**2 if computed is None else computed
 
     @property
     def relaxation_excited_eV(self) -> float:
-        """Franck-Condon shift of the absorption."""
-        return 0.5 * curvature(self.excited.phonon_eV) * self.delta_q**2
+        """Franck-Condon shift of the absorption, likewise."""
+        computed = _climb(self.points_excited, self.delta_q, 0.0)
+        return 0.5 * curvature(self.excited.phonon_eV) * self.delta_q**2 if computed is None else computed
 
     @property
     def emission_eV(self) -> float:
@@ -236,13 +241,13 @@ class ConfigurationCoordinate(Document):
 
     @property
     def huang_rhys_emission(self) -> float:
-        """Phonons of the ground state that an emission leaves on average: S = ΔE/ħω."""
-        return self.relaxation_ground_eV / self.ground.phonon_eV
+        """Phonons of the ground state that an emission leaves on average: S = ωΔQ²/2ħ of the effective mode."""
+        return 0.5 * curvature(self.ground.phonon_eV) * self.delta_q**2 / self.ground.phonon_eV
 
     @property
     def huang_rhys_absorption(self) -> float:
         """Phonons of the excited state that an absorption leaves on average."""
-        return self.relaxation_excited_eV / self.excited.phonon_eV
+        return 0.5 * curvature(self.excited.phonon_eV) * self.delta_q**2 / self.excited.phonon_eV
 
     @property
     def crossing_eV(self) -> float | None:
@@ -255,6 +260,13 @@ class ConfigurationCoordinate(Document):
         roots = np.roots([g - x, 2 * x * self.delta_q, -self.energy_difference_eV - x * self.delta_q**2])
         real = [float(root.real) for root in np.atleast_1d(roots) if abs(root.imag) < 1e-9]
         return min((x * (q - self.delta_q) ** 2 for q in real), default=None)
+
+
+def _climb(points: Sequence[tuple[float, float]], start: float, end: float) -> float | None:
+    """Energy at ``end`` above that at ``start``, if both were computed."""
+    near = 1e-6 * abs(end - start)
+    low, high = ([energy for q, energy in points if abs(q - place) < near] for place in (start, end))
+    return high[0] - low[0] if low and high else None
 
 
 def from_four_energies(

@@ -183,7 +183,8 @@ def vertical_fnv(
 
     The initial charge q is screened by electrons and atoms (ε₀), the added Δq by electrons alone (ε∞). With the
     alignments C of both, the term of the extent is (q + Δq) C_q + (Δq + q ε∞/ε₀) C_Δq (Gake, Kumagai, Freysoldt
-    and Oba, Phys. Rev. B 101, 020102 (2020), doi 10.1103/PhysRevB.101.020102), with traces for the ratio.
+    and Oba, Phys. Rev. B 101, 020102 (2020), doi 10.1103/PhysRevB.101.020102), with traces for the ratio. The zero of
+    both cells' potentials must be the average, as plane-wave codes set it.
 
     Parameters
     ----------

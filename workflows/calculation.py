@@ -7,11 +7,11 @@ from typing import Literal
 from pydantic import PositiveFloat, PositiveInt
 
 from midgap.defects.electronic_structure import ElectronicStructure, Provenance
-from midgap.structures.document import Document
+from midgap.structures.document import Document, FloatArray
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 
-Task = Literal["relax", "static"]
+Task = Literal["relax", "static", "forces"]
 
 
 class Calculation(Document):
@@ -20,7 +20,8 @@ class Calculation(Document):
     Attributes
     ----------
     task
-        ``relax`` moves the atoms in a fixed cell; ``static`` computes eigenvalues and where states sit.
+        ``relax`` moves the atoms in a fixed cell; ``static`` computes eigenvalues and where states sit;
+        ``forces`` the energy and what each atom feels, converged well enough to be differentiated.
     fmax_eV_per_ang
         A relaxation ends when no atom feels more.
     max_steps
@@ -43,7 +44,8 @@ class Calculation(Document):
 class CalculationResult(Document):
     """What an engine found.
 
-    ``model`` carries the final positions; ``electronic_structure`` is there after a static run.
+    ``model`` carries the final positions; ``electronic_structure`` is there after a static run,
+    ``forces_eV_per_ang`` (shape (n, 3)) after one of forces.
     """
 
     model: Model
@@ -52,4 +54,5 @@ class CalculationResult(Document):
     electronic_structure: ElectronicStructure | None = None
     relaxation_energies_eV: tuple[float, ...] = ()
     max_force_eV_per_ang: float | None = None
+    forces_eV_per_ang: FloatArray | None = None
     provenance: Provenance

@@ -33,6 +33,8 @@ def expected_s(model: Model, theory: LevelOfTheory, task: Task, engine: str) -> 
         hybrid = 8.0 * (atoms / 22) ** 2.6 * irreducible * (mesh / 2 if mesh > 1 else 1.0) * spin * cutoff
     if task == "relax":
         return RELAXATION * scf
+    if task == "forces":
+        return scf
     return scf + (hybrid if theory.functional == "HSE06" else 0.0)
 
 

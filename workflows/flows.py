@@ -366,7 +366,7 @@ class LevelFlowMaker(Maker):
         jobs: list[Job] = []
         for step in self._relaxing(model):
             before = jobs[-1] if jobs else None
-            jobs.append(self._job(step, before, before, None if jobs else start))
+            jobs.append(self.as_job(step, before, before, None if jobs else start))
         return jobs
 
     def _relaxations(self, models: Sequence[Model]) -> dict[str, list[Job]]:
@@ -387,10 +387,10 @@ class LevelFlowMaker(Maker):
         geometry = relaxation[-1] if relaxation else None
         jobs: list[Job] = []
         for step in self.statics_of(model):
-            jobs.append(self._job(step, geometry, jobs[-1] if jobs else geometry))
+            jobs.append(self.as_job(step, geometry, jobs[-1] if jobs else geometry))
         return jobs
 
-    def _job(
+    def as_job(
         self, calculation: Calculation, geometry: Job | None = None, after: Job | None = None, start: Job | None = None
     ) -> Job:
         """A calculation as a job: of the atoms that ``geometry`` relaxed, beginning from what ``after`` left."""
@@ -522,8 +522,8 @@ def reference_of(model: Model, models: Sequence[Model]) -> Model | None:
 def job_name(calculation: Calculation) -> str:
     """What a calculation is called in a flow: ``V_Br1_q0_22 hse06+soc``."""
     step = calculation.theory.name
-    if calculation.task == "relax":
-        step = "relax" if step == "pbe" else f"relax {step}"
+    if calculation.task != "static":
+        step = calculation.task if step == "pbe" else f"{calculation.task} {step}"
     return f"{calculation.model.name} {step}"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from midgap.structures.errors import InputError
-from midgap.workflows.calculation import Calculation, CalculationResult
+from midgap.workflows.calculation import Calculation, CalculationResult, Task
 
 if TYPE_CHECKING:
     from custodian.custodian import ErrorHandler
@@ -26,6 +26,7 @@ class Engine(ABC):
     theories: ClassVar[tuple[str, ...]]
     periodic: ClassVar[bool]
     clusters: ClassVar[bool]
+    tasks: ClassVar[tuple[Task, ...]] = ("relax", "static")
     embeds: ClassVar[bool] = False
     """Whether it computes clusters in point charges."""
     inputs_for_people: ClassVar[bool] = False
@@ -123,6 +124,10 @@ class Engine(ABC):
                 f"{self.name.upper()} cannot do {calculation.theory.label} (it does {', '.join(self.theories)}); "
                 f"{_who_else(self, theory)}."
             )
+        if calculation.task not in self.tasks:
+            raise InputError(
+                f"{self.name.upper()} is not asked for {calculation.task} here; use {_who_gives(calculation)}."
+            )
         if calculation.model.periodic and not self.periodic:
             raise InputError(
                 f"{self.name.upper()} is used for clusters only; {calculation.model.name} is periodic: use gpaw, cp2k or vasp."
@@ -131,6 +136,12 @@ class Engine(ABC):
             raise InputError(
                 f"{self.name.upper()} is used for crystals only; {calculation.model.name} is a cluster: use pyscf or cp2k."
             )
+
+
+def _who_gives(calculation: Calculation) -> str:
+    from midgap.workflows.engines import ENGINE_NAMES, engine_named
+
+    return " or ".join(name for name in ENGINE_NAMES if calculation.task in engine_named(name).tasks)
 
 
 def _who_else(engine: Engine, theory: str) -> str:

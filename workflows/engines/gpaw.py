@@ -29,6 +29,7 @@ class Gpaw(Engine):
     theories = ("pbe", "pbe+soc", "hse06", "hse06+soc")
     periodic = True
     clusters = False
+    tasks = ("relax", "static", "forces")
 
     def missing(self) -> str | None:
         try:
@@ -48,9 +49,9 @@ class Gpaw(Engine):
         unknown = set(calculation.engine_settings) - set(SETTINGS)
         if unknown:
             raise InputError(f"GPAW has no setting {', '.join(sorted(unknown))}; it has {', '.join(SETTINGS)}.")
-        if calculation.task == "relax" and calculation.theory.name != "pbe":
+        if calculation.task != "static" and calculation.theory.name != "pbe":
             raise InputError(
-                f"GPAW relaxes with PBE here, not with {calculation.theory.label}: its other theories give no forces."
+                f"GPAW computes forces with PBE here, not with {calculation.theory.label}: its other theories give none."
             )
         if calculation.theory.dispersion is not None:
             raise InputError("GPAW is used without dispersion here; for PBE+D3 use --engine cp2k or vasp.")

@@ -46,7 +46,7 @@ def main() -> None:
     (folder / "failure.txt").unlink(missing_ok=True)
     started = time.monotonic()
     try:
-        result = relax(calculation, folder) if calculation.task == "relax" else static(calculation, folder)
+        result = {"relax": relax, "static": static, "forces": forces}[calculation.task](calculation, folder)
     except KohnShamConvergenceError:
         maxiter = calculation.engine_settings.get("maxiter", 200)
         write_atomic(
@@ -123,6 +123,8 @@ def convergence(calculation: Calculation) -> dict[str, Any]:
     """
     if calculation.task == "relax":
         return {"density": 1e-4, "eigenstates": 1e-6, "bands": "occupied"}
+    if calculation.task == "forces":
+        return {"density": 1e-6, "eigenstates": 1e-8, "bands": "occupied"}
     return {"density": 1e-5, "eigenstates": 1e-5, "bands": "CBM+1.0"}
 
 
@@ -193,6 +195,23 @@ def _read_history(path: Path) -> list[dict[str, Any]]:
     if whole != text:
         write_atomic(path, whole)
     return [json.loads(line) for line in whole.splitlines()]
+
+
+def forces(calculation: Calculation, folder: Path) -> CalculationResult:
+    """Energy and forces of the geometry as it is."""
+    say(folder, "SCF")
+    calc = _self_consistent(calculation, folder)
+    atoms = atoms_of(calculation.model)
+    atoms.calc = calc
+    found = np.asarray(atoms.get_forces())
+    return CalculationResult(
+        model=calculation.model,
+        task="forces",
+        total_energy_eV=float(atoms.get_potential_energy()),
+        forces_eV_per_ang=found,
+        max_force_eV_per_ang=float(np.linalg.norm(found, axis=1).max()),
+        provenance=_provenance(calculation, {}),
+    )
 
 
 def static(calculation: Calculation, folder: Path) -> CalculationResult:
