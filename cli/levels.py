@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from midgap.defects.electronic_structure import ElectronicStructure
     from midgap.defects.site import DefectSite
 
+LARGEST_SHIFT_EV = 100.0
+"""No two calculations of one engine have zeros further apart."""
+
 
 def command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished calculation of any engine.")],
@@ -39,15 +42,21 @@ def command(
 ) -> None:
     """Find the gap and the defect levels of a finished calculation."""
     import json
+    import sys
 
     from midgap.defects.levels import identify_levels
     from midgap.defects.parsers import read_folder
+    from midgap.structures.errors import InputError
     from midgap.structures.theory import LevelOfTheory
 
+    _refuse_idle(reference, defect_site, species, shift)
     computed_with = None if theory is None else LevelOfTheory.named(theory)
     calculation = read_folder(folder, computed_with)
     structure = calculation.electronic_structure
-    host = None if reference is None else read_folder(reference, computed_with).electronic_structure
+    pristine = None if reference is None else read_folder(reference, computed_with)
+    if pristine is not None and pristine.vacancy is not None:
+        raise InputError(f"{reference} is {pristine.label}, a defect itself; give the pristine crystal as --reference.")
+    host = None if pristine is None else pristine.electronic_structure
     report = identify_levels(
         structure,
         host,
@@ -60,12 +69,25 @@ def command(
         from midgap.report.state_picture import write_state_picture
 
         write_state_picture(picture, structure, report, host)
+        print(f"Picture: {picture}", file=sys.stderr)
     if as_json:
         print(json.dumps(report.to_dict(), allow_nan=False))
         return
     from midgap.cli.tables import print_report
 
     print_report(report)
+
+
+def _refuse_idle(reference: Path | None, defect_site: str | None, species: str, shift: float | None) -> None:
+    """Options that would do nothing, or nothing sensible."""
+    from midgap.structures.errors import InputError
+
+    if shift is not None and reference is None:
+        raise InputError("--shift moves the energies of a reference; give --reference too.")
+    if shift is not None and not abs(shift) <= LARGEST_SHIFT_EV:
+        raise InputError(f"--shift takes an energy of at most {LARGEST_SHIFT_EV:g} eV, not {shift:g}.")
+    if species and defect_site is None:
+        raise InputError("--species says what is missing at --defect-site; give that too.")
 
 
 def _site(text: str, species: str, structure: ElectronicStructure) -> DefectSite:
@@ -86,4 +108,11 @@ def _site(text: str, species: str, structure: ElectronicStructure) -> DefectSite
         raise InputError(f"--species takes the symbol of an element, such as Br; not {species!r}.")
     geometry = structure.structure
     cartesian = geometry.lattice.get_cartesian_coords(position) if isinstance(geometry, IStructure) else position
-    return DefectSite(label=f"V_{species}" if species else "", position_ang=cartesian, missing=species)
+    from midgap.defects.site import AT_SITE_ANG, site_distances
+
+    place = DefectSite(position_ang=cartesian)
+    distances = site_distances(structure, place.position_ang)
+    there = int(distances.argmin())
+    added = geometry[there].specie.symbol if distances[there] < AT_SITE_ANG else ""
+    label = f"{added or 'V'}_{species}" if species else ""
+    return DefectSite(label=label, position_ang=cartesian, missing=species, added=added)

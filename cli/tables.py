@@ -7,7 +7,6 @@ from rich.table import Table
 
 from midgap.defects.report import LevelReport
 
-
 FEW = 8
 """With more transitions than this, those among the levels are left to the JSON."""
 
@@ -20,7 +19,13 @@ def eV(value: float | None) -> str:
 def print_report(report: LevelReport) -> None:
     """The gap in one line, a row for each level, the warnings."""
     console = Console()
-    kind = "" if report.direct is None else ", direct" if report.direct else ", indirect"
+    kind = (
+        (", seen at one k-point" if report.n_kpoints == 1 else "")
+        if report.direct is None
+        else ", direct"
+        if report.direct
+        else ", indirect"
+    )
     console.print(
         f"[bold]{report.label or report.model or 'calculation'}[/]  {report.engine} {report.theory.label}, "
         f"{report.n_kpoints} k-point{'s' if report.n_kpoints != 1 else ''}",
@@ -59,13 +64,19 @@ def print_report(report: LevelReport) -> None:
         console.print(table)
         console.print(
             "[dim]eV; own: above the defect cell's own host states, not aligned; e⁻: electrons/states; sites: how many "
-            "share it, of how many a host state; defect: its part around the defect; host: what host states have there; most on: the strongest "
+            "share it, of how many a host state; defect: its part around the defect; host: the most that a state at the host's edges has there; most on: the strongest "
             "site, its part and distance[/]",
             highlight=False,
         )
         _print_transitions(console, report)
     else:
-        console.print("no defect level", highlight=False)
+        console.print(
+            "no defect level"
+            if report.defect is not None
+            else "no defect was looked for: name the pristine cell (--reference) or its place (--defect-site) if this is a "
+            "defect cell",
+            highlight=False,
+        )
     for warning in report.warnings:
         console.print(f"[yellow]note:[/] {warning}", highlight=False)
 
@@ -99,6 +110,13 @@ def _print_transitions(console: Console, report: LevelReport) -> None:
             if index is not None:
                 ends[i] = eV(report.levels[index].above_vbm_eV)
         says = "forbidden by spin" if one.spin_allowed is False else "emits" if one.emits else "absorbs"
+        label = one.label
+        if says == "absorbs":
+            label, ends = " → ".join(reversed(one.label.split(" → "))), ends[::-1]
         strength = "–" if one.oscillator_strength is None else f"{one.oscillator_strength:.2g}"
-        table.add_row(one.label, *ends, eV(one.energy_eV), f"{1239.84 / one.energy_eV:.0f}", strength, says)
+        table.add_row(label, *ends, eV(one.energy_eV), f"{1239.84 / one.energy_eV:.0f}", strength, says)
     console.print(table)
+    console.print(
+        "[dim]f: oscillator strength, averaged over directions; – where the engine gave no wavefunctions[/]",
+        highlight=False,
+    )

@@ -13,8 +13,9 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from pymatgen.core import IStructure
 
-from midgap.defects.alignment import align
+from midgap.defects.alignment import align, check_same_cell
 from midgap.defects.band_edges import BandEdges, band_edges
 from midgap.defects.electronic_structure import ElectronicStructure
 from midgap.defects.localization import HostStates, localization, normalised_weights
@@ -27,10 +28,15 @@ from midgap.defects.report import (
     Thresholds,
     Transition,
 )
-from midgap.defects.site import DefectSite, find_defect, neighbour_shell, site_distances
+from midgap.defects.site import DefectSite, check_site_is_filled, find_defect, neighbour_shell, site_distances
 from midgap.defects.states import State, degenerate_groups, mean_weights, states_of
 from midgap.defects.transitions import across_the_gap, optical_transitions
 from midgap.structures.model import Vacancy
+
+LARGE_SCATTER_EV = 0.15
+"""Potentials of far sites that differ by more than this are not those of a bulk-like region."""
+
+NOTABLE_EV = 0.1
 
 FEW_ELECTRONS = 0.01
 """Less than this is rounding, not a carrier."""
@@ -72,8 +78,11 @@ def identify_levels(
     site = DefectSite.of(defect) if isinstance(defect, Vacancy) else defect
     alignment, pristine = Alignment(method="self"), None
     if reference is not None:
+        check_same_cell(structure, reference)
         if site is None:
             site = find_defect(structure, reference)
+        elif site.missing:
+            check_site_is_filled(site, reference)
         alignment = align(structure, reference, site, shift_eV)
         pristine = band_edges(reference)
     host = own if pristine is None else pristine.shifted(alignment.shift_eV)
@@ -95,7 +104,7 @@ def identify_levels(
         gap_eV=host.gap_eV,
         vbm_eV=host.vbm_eV,
         cbm_eV=host.cbm_eV,
-        direct=host.direct,
+        direct=None if _one_of_many(reference or structure) else host.direct,
         direct_gap_eV=host.direct_gap_eV,
         metallic=host.metallic,
         defect=site,
@@ -118,6 +127,11 @@ def identify_levels(
     )
 
 
+def _one_of_many(structure: ElectronicStructure) -> bool:
+    """A single k-point of a crystal: whether its gap is direct cannot be seen."""
+    return isinstance(structure.structure, IStructure) and len(structure.kpoints_frac) == 1
+
+
 def _warnings(
     structure: ElectronicStructure, reference: ElectronicStructure | None, own: BandEdges, alignment: Alignment
 ) -> Iterator[str]:
@@ -129,6 +143,11 @@ def _warnings(
         yield "the calculation is not converged"
     if reference is None:
         return
+    if abs(reference.magnetization_muB) > 0.5:
+        yield (
+            f"the reference has unpaired electrons (N↑ - N↓ = {reference.magnetization_muB:g}): is it the pristine crystal, "
+            "or were the two folders swapped?"
+        )
     if not reference.converged:
         yield "the pristine reference is not converged"
     if alignment.method == "valence band":
@@ -136,7 +155,7 @@ def _warnings(
             "the pristine reference could not be aligned by potentials or deep levels: its VBM is put on the highest filled "
             "state of the defect cell that does not sit at the defect"
         )
-    if alignment.scatter_eV is not None and alignment.scatter_eV > 0.2:
+    if alignment.scatter_eV is not None and alignment.scatter_eV > LARGE_SCATTER_EV:
         yield (
             f"alignment: the {alignment.n_samples} far sites scatter by {alignment.scatter_eV:.2f} eV; "
             "the cell is too small for a bulk-like region"
@@ -219,7 +238,10 @@ class _Finding:
         elsewhere = self._carriers - {(s.spin, s.band) for s in near}
         # A state of a band that holds the defect's carrier counts wherever it lies.
         beyond = [s for s in self.states if (s.spin, s.band) in elsewhere]
-        for group in degenerate_groups(near + beyond, self.limits.degeneracy_eV):
+        # In an open shell the spins are different states even where their energies meet.
+        together = abs(self.structure.magnetization_muB) < FEW_ELECTRONS
+        sets = [near + beyond] if together else [[s for s in near + beyond if s.spin == spin] for spin in (0, 1)]
+        for group in (group for states in sets for group in degenerate_groups(states, self.limits.degeneracy_eV)):
             yield _Found(tuple(group), self.side(float(np.mean([s.energy_eV for s in group]))))
 
     @cached_property
@@ -352,6 +374,12 @@ class _Finding:
             yield f"charged cell ({structure.charge:+d}): eigenvalues carry no image-charge correction"
         if structure.site_weights is None:
             yield "no site weights: levels are told by energy alone"
+        apart = abs(self.host.vbm_eV - self.cell_host.vbm_eV)
+        if self.reference is not None and apart > NOTABLE_EV:
+            yield (
+                f"the cell's own host states end {apart:.2f} eV from the aligned host's VBM: so much depends on the size of "
+                "the cell"
+            )
         books = self.bookkeeping()
         if books.in_conduction > FEW_ELECTRONS:
             yield f"{books.in_conduction:g} electron(s) are in the conduction band: a shallow donor, or the wrong reference"

@@ -58,8 +58,9 @@ class Alignment(Document):
     shift_eV
         Added to the reference's energies to compare them with this calculation's.
     uncertainty_eV
-        The larger of the standard error of the mean over the sampled sites and the disagreement of the
-        second method, where there is one; None where there is nothing to sample.
+        The larger of the standard deviation over the sampled sites and the disagreement of the second method,
+        where there is one; None where there is nothing to sample. Not the standard error of their mean: what
+        moves one far site in a small cell moves all of them.
     scatter_eV
         Largest minus smallest sample.
     n_samples

@@ -106,8 +106,7 @@ def find_defect(structure: ElectronicStructure, reference: ElectronicStructure) 
     if not added and not missing:
         return None
     if len(added) > 1 or len(missing) > 1:
-        lost = ", ".join(sorted(there[j].specie.symbol for j in missing)) or "nothing"
-        new = ", ".join(sorted(here[i].specie.symbol for i in added)) or "nothing"
+        lost, new = _counted(there, missing), _counted(here, added)
         raise InputError(
             f"The reference differs from the defect cell by more than one site (lost: {lost}; new: {new}); "
             "say where the defect is: --defect-site X,Y,Z."
@@ -129,6 +128,32 @@ def find_defect(structure: ElectronicStructure, reference: ElectronicStructure) 
             "say where the defect is: --defect-site X,Y,Z."
         )
     return DefectSite(label=f"{new}_{symbol}", position_ang=there[j].coords, missing=symbol, added=new)
+
+
+def check_site_is_filled(site: DefectSite, reference: ElectronicStructure) -> None:
+    """A pristine crystal has an atom where the defect lacks one.
+
+    Raises
+    ------
+    InputError
+        It has none.
+    """
+    distances = site_distances(reference, site.position_ang)
+    own = np.array([atom.specie.symbol == site.missing for atom in reference.structure])
+    nearest = distances[own].min() if own.any() else np.inf
+    if nearest > SUBSTITUTION_ANG:
+        raise InputError(
+            f"The reference has no {site.missing} atom where the defect lacks one (the nearest is {nearest:.1f} Å away): "
+            "it is a defect cell itself, or another crystal; give the pristine one."
+        )
+
+
+def _counted(structure: IStructure | IMolecule, sites: list[int]) -> str:
+    counts: dict[str, int] = {}
+    for i in sites:
+        symbol = structure[i].specie.symbol
+        counts[symbol] = counts.get(symbol, 0) + 1
+    return ", ".join(f"{n} {symbol}" for symbol, n in sorted(counts.items())) or "nothing"
 
 
 def _pairs(here: IStructure | IMolecule, there: IStructure | IMolecule) -> list[tuple[int, int, float]]:

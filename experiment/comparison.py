@@ -317,13 +317,24 @@ def _uncertainties(report: LevelReport, model: Model | None, transition: str) ->
             "given": "the shift was given",
             "common zero": "both clusters stand in the same surroundings",
             "valence band": "the defect cell's own highest filled state stands for the host's VBM",
-        }.get(alignment.method, f"standard error over {alignment.n_samples} {alignment.method}")
+        }.get(alignment.method, f"{alignment.n_samples} {alignment.method} far from the defect")
         if alignment.scatter_eV is not None:
             note += f", which differ by up to {alignment.scatter_eV:.2f} eV"
         sources.append(Uncertainty(source="potential alignment", value_eV=alignment.uncertainty_eV, note=note))
     sources.append(Uncertainty(source="functional", note="how far the theory is off is not known from one theory"))
     if model is None or model.periodic:
-        sources.append(Uncertainty(source="size of the cell and k-points", note="one cell, one mesh"))
+        own = [abs(lv.above_vbm_eV - lv.above_cell_vbm_eV) for lv in report.levels if lv.above_cell_vbm_eV is not None]
+        aligned = transition != "CBM → VBM" and alignment.method in ("site potentials", "deep levels") and own
+        sources.append(
+            Uncertainty(
+                source="size of the cell",
+                value_eV=own[0],
+                note="distance of the cell's own host states from the aligned host's VBM, which a large cell closes",
+            )
+            if aligned
+            else Uncertainty(source="size of the cell", note="one cell")
+        )
+        sources.append(Uncertainty(source="k-points", note="one mesh"))
         if report.charge:
             sources.append(Uncertainty(source="images of the charge", note="level energies are not corrected for them"))
     else:
