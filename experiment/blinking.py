@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,8 @@ from midgap.structures.document import Document, FloatArray, IntArray
 from midgap.structures.errors import InputError
 
 Label = Literal["ON", "GRAY", "OFF"]
+FEWEST_SEGMENTS, FEWEST_EXPECTED = 5, 5.0
+"""How many segments, and of how many photons, tell how far they differ."""
 
 
 class Trace(Document):
@@ -32,7 +35,7 @@ class IntensityLevels(Document):
         One a segment, shape (n_segments,). Neighbours that lie in one level are one segment. ``level`` counts from 0,
         the dimmest.
     rate_cps
-        One a level, background included, with the interval of a Poisson count at 95 %; ``label`` is what it is called,
+        One a level, background included, with its interval at 95 %; ``label`` is what it is called,
         ``time_fraction`` how much of the time is spent in it.
     bic
         By number of levels tried; the largest is taken.
@@ -153,7 +156,7 @@ def cluster_levels(
         start_time_s=start[heads],
         end_time_s=np.append(start[heads][1:], duration_s),
         level=level[heads],
-        rate_cps=tuple(_rate(n, t) for n, t in zip(totals, times, strict=True)),
+        rate_cps=tuple(_rate(photons[level == i], dwell[level == i]) for i in range(used.size)),
         time_fraction=times / times.sum(),
         label=tuple("OFF" if x < off_below else "ON" if x >= on_above else "GRAY" for x in part),
         bic=bic,
@@ -183,11 +186,23 @@ def on_fraction(levels: IntensityLevels, ci_level: float = 0.95, resamples: int 
     return Quantity(value=value, lo=min(float(lo), value), hi=max(float(hi), value))
 
 
-def _rate(photons: float, time_s: float) -> Quantity:
-    """With the exact interval of a Poisson count (F. Garwood, Biometrika 28, 437 (1936))."""
+def _rate(photons: Any, time_s: Any) -> Quantity:
+    """Rate of the segments of a level, each with its photons and its time.
+
+    The exact interval of a Poisson count (F. Garwood, Biometrika 28, 437 (1936)), widened where the segments differ by
+    more than such counts do: where a change is off its place, or was missed, photons of other levels are among them.
+    """
     from scipy.stats import chi2
 
-    lo = 0.5 * chi2.ppf(0.025, 2 * photons) if photons > 0 else 0.0
-    return Quantity(
-        value=photons / time_s, lo=float(lo) / time_s, hi=0.5 * float(chi2.ppf(0.975, 2 * photons + 2)) / time_s
-    )
+    n, total = float(np.sum(photons)), float(np.sum(time_s))
+    value = n / total
+    lo = 0.5 * float(chi2.ppf(0.025, 2 * n)) / total if n > 0 else 0.0
+    hi = 0.5 * float(chi2.ppf(0.975, 2 * n + 2)) / total
+    expected = value * np.asarray(time_s, dtype=float)
+    long = expected >= FEWEST_EXPECTED
+    if long.sum() >= FEWEST_SEGMENTS:
+        m, d = expected[long], np.asarray(photons, dtype=float)[long]
+        deviance = 2 * float((m - d + d * np.log(np.maximum(d, 1e-300) / m)).sum())
+        factor = math.sqrt(max(deviance / (m.size - 1), 1.0))
+        lo, hi = max(value - factor * (value - lo), 0.0), value + factor * (hi - value)
+    return Quantity(value=value, lo=lo, hi=hi)
