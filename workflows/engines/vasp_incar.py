@@ -140,7 +140,7 @@ def _defaults(calculation: Calculation, run: Run, has_cutoff: bool) -> Iterator[
         yield Tag("IVDW", 12, "D3 with Becke-Johnson damping")
     if hybrid:
         yield Tag("LHFCALC", True, "hybrid functional")
-        yield Tag("HFSCREEN", theory.screening_per_ang or 0.2, "1/Å; HSE06 has 0.11 / bohr")
+        yield Tag("HFSCREEN", theory.screening_per_ang or 0.2, "per angstrom; HSE06 has 0.11 per bohr")
         yield Tag("AEXX", theory.exact_exchange or 0.25, "fraction of exact exchange")
         fast = "Fast: half the cost, noise well below the force threshold"
         yield Tag("PRECFOCK", "Fast" if relax else "Normal", fast if relax else "levels want the better exchange grid")
@@ -169,13 +169,13 @@ def _defaults(calculation: Calculation, run: Run, has_cutoff: bool) -> Iterator[
     else:
         algo = ("Normal", "blocked Davidson: safe with states in the gap")
     yield Tag("ALGO", *algo)
-    yield Tag("EDIFF", 1e-5 if relax else 1e-6, "forces good to a few meV per Å" if relax else "levels to 1 meV")
+    yield Tag("EDIFF", 1e-5 if relax else 1e-6, "forces good to a few meV per angstrom" if relax else "levels to 1 meV")
     yield Tag("NELM", 200 if hybrid else 120, "hybrids and odd electrons need more than 60")
     if relax:
         yield Tag("NELMIN", 4, "forces from at least four steps")
         yield Tag("IBRION", 2, "conjugate gradients: for soft lattices far from the minimum")
         yield Tag("ISIF", 2, "atoms move, the cell stays: a defect in a crystal of given size")
-        yield Tag("EDIFFG", -calculation.fmax_eV_per_ang, "no atom feels more, eV/Å")
+        yield Tag("EDIFFG", -calculation.fmax_eV_per_ang, "no atom feels more, eV per angstrom")
         yield Tag("NSW", max(1, calculation.max_steps - run.steps_done), "ionic steps that are left")
     else:
         yield Tag("IBRION", -1, "atoms stay")
