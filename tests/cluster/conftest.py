@@ -36,8 +36,8 @@ def cluster():
             finally:
                 subprocess.run(["scancel", "--user", str(os.getuid())], check=False)
                 until(lambda: not subprocess.run(["squeue", "-h"], capture_output=True).stdout, 30, "an empty queue")
-                for project in (root / "projects").glob("*.yaml"):
-                    subprocess.run([str(BIN / "midgap"), "cluster", "stop", project.stem], check=False)
+                for started in (root / "projects").glob("*/daemon/supervisord.pid"):
+                    subprocess.run([str(BIN / "midgap"), "cluster", "stop", started.parts[-3]], check=False)
     finally:
         os.environ.clear()
         os.environ.update(before)

@@ -55,7 +55,7 @@ def test_wrong_credentials(cluster, refused, monkeypatch):
 def test_unknown_partition(cluster, refused):
     cluster.init("partition", partition="nope")
     said = refused("partition")
-    assert "would be refused by Slurm: invalid partition specified: nope" in said
+    assert "would be refused by Slurm: Invalid partition name specified (asked: partition nope)" in said
     assert "partitions there: debug" in said
 
 
