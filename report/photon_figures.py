@@ -36,17 +36,18 @@ __all__ = [
 def intensity_trace(
     ax: Axes, trace: Trace, levels: IntensityLevels | None = None, longest_s: float | None = None
 ) -> Axes:
-    """Counts a second against time, the levels as a line of steps; up to ``longest_s`` if it is given."""
+    """Counts a second against time, and what the levels give in the same bins; up to ``longest_s`` if it is given.
+
+    Levels are averaged over the bins, because an emitter that switches within them would hide its trace behind a block.
+    """
     scale, unit = _kilo(float(trace.counts.max(initial=0)) / trace.bin_s)
     end = trace.counts.size * trace.bin_s if longest_s is None else min(longest_s, trace.counts.size * trace.bin_s)
     shown = trace.counts[: max(1, round(end / trace.bin_s))] / trace.bin_s / scale
     edges = np.arange(shown.size + 1) * trace.bin_s
     ax.stairs(shown, edges, color=VALENCE.light, linewidth=0.5, rasterized=shown.size > 20_000)
     if levels is not None:
-        rates = np.array([q.value for q in levels.rate_cps]) / scale
-        there = levels.start_time_s < end
-        time = np.append(levels.start_time_s[there], min(float(levels.end_time_s[there][-1]), end))
-        ax.stairs(rates[levels.level[there]], time, color=LEVEL.light, linewidth=1.1, baseline=None)
+        model = _mean_rate(levels, edges) / scale
+        ax.stairs(model, edges, color=LEVEL.light, linewidth=0.9, baseline=None, rasterized=shown.size > 20_000)
     ax.set(xlim=(0, end), ylim=(0, None))
     return dress(ax, "Time (s)", f"Intensity ({unit}, {_time(trace.bin_s)} bins)")
 
@@ -59,7 +60,8 @@ def rate_histogram(ax: Axes, trace: Trace, levels: IntensityLevels | None = None
     ax.stairs(number, edges / scale, orientation="horizontal", color=MUTED.light, linewidth=0.7)
     ax.set(ylim=(0, None), xlim=(0, 1.75 * max(int(number.max(initial=1)), 1)))
     if levels is not None:
-        top = edges[-1] / scale
+        top = 1.08 * max([edges[-1], *(q.value or 0.0 for q in levels.rate_cps)]) / scale
+        ax.set_ylim(0, top)
         heights = _apart([(q.value or 0.0) / scale for q in levels.rate_cps], 0.075 * top)
         for i, (q, height) in enumerate(zip(levels.rate_cps, heights, strict=True)):
             rate = (q.value or 0.0) / scale
@@ -72,6 +74,7 @@ def rate_histogram(ax: Axes, trace: Trace, levels: IntensityLevels | None = None
                 transform=ax.get_yaxis_transform(),
                 ha="right",
                 va="bottom",
+                bbox=dict(facecolor=PAPER.light, edgecolor="none", pad=0.6),
                 fontsize=SMALL,
                 color=LEVEL.light,
             )
@@ -196,6 +199,14 @@ def particle_figure(
         else:
             continuous_g2(figure.add_subplot(row[i]), part)
     return figure
+
+
+def _mean_rate(levels: IntensityLevels, edges: np.ndarray) -> np.ndarray:
+    """Mean rate of the levels between ``edges``, in counts a second, shape (n_bins,)."""
+    rates = np.array([q.value or 0.0 for q in levels.rate_cps])[levels.level]
+    time = np.append(levels.start_time_s, levels.end_time_s[-1])
+    counts = np.concatenate([[0.0], np.cumsum(rates * np.diff(time))])
+    return np.diff(np.interp(edges, time, counts)) / np.diff(edges)
 
 
 def _g2_text(ax: Axes, g2_0: Quantity, emitters: Quantity | None) -> None:

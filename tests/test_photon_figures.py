@@ -9,7 +9,14 @@ from midgap.experiment.blinking import IntensityLevels, Trace
 from midgap.experiment.level_lifetimes import Flid
 from midgap.experiment.lifetimes import DecayFit
 from midgap.experiment.records import Quantity
-from midgap.report.photon_figures import decay, particle_figure, pulsed_g2, rate_histogram, save_picture
+from midgap.report.photon_figures import (
+    decay,
+    intensity_trace,
+    particle_figure,
+    pulsed_g2,
+    rate_histogram,
+    save_picture,
+)
 from midgap.structures.errors import InputError
 
 
@@ -123,3 +130,11 @@ def test_a_particle_with_whatever_is_known_of_it(tmp_path, trace, levels, fit, g
     assert b"<svg" in save_picture(particle_figure(g2=g2), tmp_path / "one.svg").read_bytes()
     with pytest.raises(InputError, match=r"\.png, \.svg or \.pdf"):
         save_picture(figure, tmp_path / "all.bmp")
+
+
+def test_levels_are_drawn_as_their_mean_in_each_bin(trace, levels):
+    # The switch at 2.0 s lies in the middle of a bin of 0.8 s: (0.4 · 10 + 0.4 · 2)/0.8 kcps there.
+    coarse = Trace(bin_s=0.8, counts=trace.counts[:24].reshape(3, 8).sum(axis=1))
+    ax = intensity_trace(Figure().add_subplot(), coarse, levels)
+    assert ax.patches[1].get_data().values == pytest.approx([10.0, 10.0, 6.0])
+    assert ax.patches[0].get_data().values == pytest.approx(coarse.counts / 0.8 / 1e3)
