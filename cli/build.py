@@ -15,7 +15,9 @@ def command(
     ),
     conventional: bool = typer.Option(False, "--conventional", help="Use the conventional cell."),
     species: str | None = typer.Option(None, help="Whose vacancies (default: the halide)."),
-    charges: str = typer.Option("-1,0,1", help="Charge states."),
+    charges: str | None = typer.Option(
+        None, help="Charge states, e.g. --charges=-1,0,1. (default: those usual for the element)"
+    ),
     clusters: bool = typer.Option(True, "--clusters/--no-clusters", help="Also cut octahedra and the formula unit."),
     rattle: float = typer.Option(
         0.0, help="Move the atoms of vacancy cells by so many Å at random, to break symmetry."
@@ -36,7 +38,7 @@ def command(
         max_atoms=max_atoms,
         conventional=conventional,
         species=species,
-        charges=parse_charges(charges),
+        charges=None if charges is None else parse_charges(charges),
         clusters=clusters,
     )
     if rattle:

@@ -13,10 +13,9 @@ from midgap.structures.crystals import conventional as conventional_cell
 from midgap.structures.errors import InputError
 from midgap.structures.model import Model
 from midgap.structures.supercells import Matrix, as_matrix, image_distance_ang, most_isotropic, supercell
-from midgap.structures.vacancies import inequivalent_sites, make_vacancy
+from midgap.structures.vacancies import inequivalent_sites, make_vacancy, usual_charges
 
 HALIDES = ("F", "Cl", "Br", "I")
-CHARGES = (-1, 0, 1)
 
 
 def build_models(
@@ -25,7 +24,7 @@ def build_models(
     max_atoms: int | None = None,
     conventional: bool = False,
     species: str | None = None,
-    charges: Sequence[int] = CHARGES,
+    charges: Sequence[int] | None = None,
     clusters: bool = True,
 ) -> list[Model]:
     """Build the pristine cell, its vacancies and, if asked, its clusters.
@@ -58,6 +57,7 @@ def build_models(
     structure, provenance = load_crystal(material)
     cell = primitive(structure)
     species = halide(cell) if species is None else _known_element(species)
+    charges = usual_charges(species) if charges is None else charges
     formula = (
         cell.composition.reduced_formula if not isinstance(material, str) or Path(material).is_file() else material
     )
@@ -101,7 +101,8 @@ def periodic_models(
             provenance=provenance,
         )
     ]
-    for site in inequivalent_sites(cell, species):
+    sites = inequivalent_sites(cell, species)
+    for site in sites:
         for charge in charges:
             models.append(
                 make_vacancy(
@@ -113,6 +114,7 @@ def periodic_models(
                     name=f"V_{site.label}_q{charge:+d}_{len(host)}".replace("+0", "0"),
                     supercell_matrix=matrix,
                     provenance=provenance,
+                    of_sites=len(sites),
                 )
             )
     return models

@@ -17,6 +17,9 @@ from midgap.structures.errors import InputError
 SYMPREC_ANG = 0.01
 """Tolerance within which two positions count as symmetry-equivalent."""
 
+LONGEST_ANG = 1000.0
+"""Longer cell edges are a slip of the unit."""
+
 
 class Orbit(Document):
     """One occupied Wyckoff position: element, letter, fractional coordinates of a representative."""
@@ -175,6 +178,10 @@ def check_distances(structure: IStructure, source: str, smallest_ang: float = 0.
     InputError
         Names the closest such pair and its distance.
     """
+    lengths = structure.lattice.abc
+    if not all(1.0 < length < LONGEST_ANG for length in lengths) or structure.lattice.volume < 1.0:
+        edges = ", ".join(f"{length:.3g}" for length in lengths)
+        raise InputError(f"{source}: the cell has edges of {edges} Å; check its lattice and unit.")
     from ase.data import covalent_radii
 
     radii = np.array([covalent_radii[_element(site).Z] for site in structure])

@@ -31,6 +31,14 @@ from midgap.structures.errors import InputError
 def write_atomic(path: Path | str, data: str | bytes) -> Path:
     """Write ``data`` to ``path`` so that at any moment the file is the old one or the new one, whole."""
     path = Path(path)
+    try:
+        return _write_whole(path, data)
+    except OSError as error:
+        # Of the file that was asked for, not of the temporary one.
+        raise type(error)(error.errno, error.strerror, str(path)) from None
+
+
+def _write_whole(path: Path, data: str | bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

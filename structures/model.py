@@ -29,6 +29,8 @@ class Vacancy(Document):
         Wyckoff position in the host, e.g. ``36f``.
     multiplicity
         Number of equivalent sites in the host's primitive cell.
+    of_sites
+        How many inequivalent sites of the element the host has.
     position_ang
         Where the atom was, Cartesian, in the frame of the model, shape (3,), Å.
     """
@@ -37,6 +39,7 @@ class Vacancy(Document):
     site: str
     wyckoff: str = ""
     multiplicity: PositiveInt = 1
+    of_sites: PositiveInt = 1
     position_ang: FloatArray
 
 
@@ -136,7 +139,8 @@ class Model(Document):
         number = str(abs(self.charge)) if abs(self.charge) > 1 else ""
         sign = f"{number}{'+-'[self.charge < 0] if self.charge else '0'}".translate(SUPERSCRIPTS)
         if self.vacancy is not None and self.periodic:
-            what = f"V_{self.vacancy.species}{sign}"
+            where = self.vacancy.site if self.vacancy.of_sites > 1 else self.vacancy.species
+            what = f"V_{where}{sign}"
         elif self.kind == "pristine":
             what = f"{self.material} pristine"
         else:

@@ -12,6 +12,10 @@ from midgap.structures.errors import InputError
 Matrix = tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]]
 
 
+LARGEST_CELL = 10_000
+"""Atoms: the number of superlattices to compare grows with its square."""
+
+
 def supercell(cell: IStructure, matrix: Sequence[Sequence[int]] | np.ndarray) -> IStructure:
     """Repeat ``cell`` to the lattice ``matrix @ cell.lattice``.
 
@@ -91,6 +95,10 @@ def most_isotropic(cell: IStructure, max_atoms: int) -> Matrix:
     if max_atoms < len(cell):
         raise InputError(
             f"A supercell of at most {max_atoms} atoms does not hold the primitive cell of {len(cell)} atoms."
+        )
+    if max_atoms > LARGEST_CELL:
+        raise InputError(
+            f"A supercell of {max_atoms} atoms is beyond what midgap searches; give at most {LARGEST_CELL}."
         )
     best_distance, best = 0.0, np.eye(3, dtype=int)
     for count in range(1, max_atoms // len(cell) + 1):

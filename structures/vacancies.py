@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
-from pymatgen.core import IStructure
+from pymatgen.core import Element, IStructure
 
 from midgap.structures.crystals import SYMPREC_ANG, spglib_cell
 from midgap.structures.document import Document, FloatArray
@@ -37,6 +37,10 @@ class Site(Document):
     @property
     def multiplicity(self) -> PositiveInt:
         return len(self.equivalent)
+
+
+LARGEST_CHARGE = 8
+"""The largest oxidation state there is."""
 
 
 def inequivalent_sites(structure: IStructure, species: str | None = None) -> list[Site]:
@@ -82,6 +86,34 @@ def inequivalent_sites(structure: IStructure, species: str | None = None) -> lis
     return sites
 
 
+def usual_charges(species: str) -> tuple[int, ...]:
+    """Charge states worth a look for a vacancy of an element: from neutral to without its ion, one more for a halogen.
+
+    Taking out an ion of charge z leaves -z: Br⁻ leaves +1, O²⁻ +2, Pb²⁺ -2.
+    """
+    element = Element(species)
+    if element.is_halogen:
+        return (-1, 0, 1)
+    if element.is_chalcogen:
+        return (0, 1, 2)
+    charge = next(iter(element.common_oxidation_states), 0)
+    return tuple(range(0, -charge - 1, -1)) if charge > 0 else tuple(range(0, -charge + 1))
+
+
+def check_charge(charge: int) -> None:
+    """Refuse what no vacancy can hold.
+
+    Raises
+    ------
+    InputError
+        The charge is beyond ±8.
+    """
+    if abs(charge) > LARGEST_CHARGE:
+        raise InputError(
+            f"A vacancy of charge {charge:+d} makes no sense; give charges from -{LARGEST_CHARGE} to +{LARGEST_CHARGE}."
+        )
+
+
 def make_vacancy(
     host: IStructure,
     site: Site,
@@ -92,6 +124,7 @@ def make_vacancy(
     name: str,
     supercell_matrix: Sequence[Sequence[int]] | None = None,
     provenance: dict[str, str] | None = None,
+    of_sites: int = 1,
 ) -> Model:
     """Take the atom at ``position_ang`` (Cartesian, shape (3,), Å) out of the supercell ``host``.
 
@@ -100,6 +133,7 @@ def make_vacancy(
     InputError
         No atom of the site's element is within 0.1 Å of the position.
     """
+    check_charge(charge)
     target = host.lattice.get_fractional_coords(position_ang)
     distances = host.lattice.get_all_distances([target], host.frac_coords)[0]
     index = int(np.argmin(distances))
@@ -122,6 +156,7 @@ def make_vacancy(
             site=site.label,
             wyckoff=site.wyckoff,
             multiplicity=site.multiplicity,
+            of_sites=of_sites,
             position_ang=host[index].coords,
         ),
         provenance=provenance or {},
