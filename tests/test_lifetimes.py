@@ -221,3 +221,18 @@ def test_bursts_are_equal_pieces_of_time(response):
         fit_bursts(delay, time, 2.0, 3.0, bin_width_ns=WIDTH, n_bins=N_BINS)
     with pytest.raises(InputError, match="not among the 4000"):
         fit_segments(delay, [0], [5000], [0], [2], bin_width_ns=WIDTH, n_bins=N_BINS)
+
+
+def test_without_numba_one_sentence_says_what_to_install():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; sys.modules['numba'] = None\n"
+        "from midgap.experiment.lifetimes import fit_decay\n"
+        "from midgap.structures.errors import InputError\n"
+        "try: fit_decay([5] * 20, 0.1)\n"
+        "except InputError as error: print(error)\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "needs numba" in shown.stdout and "pip install 'midgap[photons]'" in shown.stdout
