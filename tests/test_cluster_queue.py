@@ -63,6 +63,7 @@ def test_cores_within_what_the_engine_has_and_time_within_what_the_queue_grants(
     assert needs(HARD, SLURM).walltime_s == 24 * 3600
     assert needs(HARD | {"timed": False}, queue) == Needs(32, 1, 200.0, 24 * 3600)
     assert needs(HARD | {"cost_s": 60.0}, queue).ranks == 1
+    assert needs(HARD | {"walltime_s": 7200.0}, queue) == Needs(32, 1, 200.0, 7200)
 
 
 def test_every_job_of_a_flow_is_told_also_those_made_later():

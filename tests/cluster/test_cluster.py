@@ -261,6 +261,9 @@ def test_ssh_worker(cluster, sent):
     sent.finished("ssh")
     output = sent.outputs("ssh")[job.name]
     assert output["queue_job"] == sent.only("ssh").queue_id
+    with sent.flow("ssh") as flow:
+        (said,) = flow._peek("cluster", flow.views())
+    assert "SCF, iteration" in said and said.endswith("eV")
     told = json.loads(cluster.midgap("doctor", "--project", "ssh", "--worker", "cluster", "--json"))
     found = {finding["name"]: finding for finding in told["findings"]}
     for name in ("midgap", "jf", "work_dir", "queue", "GPAW", "clock", "request", "database"):

@@ -288,12 +288,12 @@ class SentFlow(AbstractContextManager["SentFlow"]):
         return again
 
     def _ask_for(self, job: QueueJob, memory_GB: float | None, hours: float | None) -> None:
-        queue = queue_of(self.project, job.worker)
-        longest = queue.model_copy(update={"max_walltime_h": max(hours or 0.0, queue.max_walltime_h)})
-        data = dict(job.metadata) | ({} if memory_GB is None else {"memory_GB": memory_GB})
+        data = dict(job.metadata)
+        if memory_GB is not None:
+            data["memory_GB"] = memory_GB
         if hours is not None:
-            longest, data["timed"] = queue.model_copy(update={"max_walltime_h": hours}), False
-        told = longest.manager_config(data)
+            data["walltime_s"] = 3600 * hours
+        told = queue_of(self.project, job.worker).manager_config(data)
         self.controller.set_job_run_properties(
             exec_config=told["exec_config"],
             resources=told.get("resources"),

@@ -114,11 +114,12 @@ def needs(metadata: Mapping[str, Any], queue: Queue) -> Needs:
     Ranks are doubled until the job is expected to take no more than `TARGET_S`, within what the engine
     has on this worker. Time is `SAFETY` times what is expected, within what may be asked for; where
     nothing is known of an engine's speed (``timed`` is false in the metadata) it is all that may be asked
-    for, on all ranks.
+    for, on all ranks. ``walltime_s`` in the metadata is asked for as it stands.
     """
-    longest = int(3600 * queue.max_walltime_h)
+    wanted_s = metadata.get("walltime_s")
+    longest = int(3600 * queue.max_walltime_h) if wanted_s is None else int(wanted_s)
     if metadata.get("task") not in ("relax", "static"):
-        return Needs(1, 1, LIGHT_GB, min(LIGHT_S, longest))
+        return Needs(1, 1, LIGHT_GB, min(LIGHT_S, longest) if wanted_s is None else longest)
     engine = queue.engines.get(str(metadata.get("engine")), EngineQueue())
     threads = engine.threads or int(metadata.get("max_threads", 1))
     if queue.cores_per_node is not None:
@@ -130,8 +131,8 @@ def needs(metadata: Mapping[str, Any], queue: Queue) -> Needs:
     while expected_s > TARGET_S and 2 * ranks <= engine.max_ranks:
         ranks *= 2
         expected_s = cost_s / (PARALLEL_EFFICIENCY * ranks)
-    walltime_s = min(longest, 60 * math.ceil((OVERHEAD_S + SAFETY * expected_s) / 60))
-    return Needs(ranks, threads, memory_GB, walltime_s)
+    walltime_s = 60 * math.ceil((OVERHEAD_S + SAFETY * expected_s) / 60)
+    return Needs(ranks, threads, memory_GB, longest if wanted_s is not None else min(longest, walltime_s))
 
 
 def request(asked: Needs, queue: Queue) -> dict[str, Any]:
