@@ -55,7 +55,7 @@ def command(
     talk = Console(stderr=True)
     asked = question(preset, material, engine, theory, charges, relax, settings, kpoints)
     if not dry_run:
-        talk.print(f"[bold]{asked.material}[/]: {asked.about}", highlight=False)
+        talk.print(f"[bold]{asked.material}[/]: {asked.in_words}", highlight=False)
     measured = measured_records(records, asked.material)
     if dry_run:
         _plan(asked, out, cores, json_output)
@@ -129,7 +129,9 @@ def _plan(question: Preset, out: Path, cores: int | None, json_output: bool) -> 
         time = about(data["cost_s"]) if data["timed"] else "[dim]not timed[/]"
         table.add_row(data["label"], data["task"], data["theory"], data["engine"], time)
     console = Console()
-    console.print(f"{question.material}, preset {question.name}: {question.about}", highlight=False)
+    console.print(
+        f"{question.material}, preset {question.name} ({question.about}): {question.in_words}", highlight=False
+    )
     console.print(table)
     host = next((model for model in models if model.kind == "pristine"), None)
     if question.relax and host is not None and not is_relaxed(host):

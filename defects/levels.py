@@ -260,6 +260,8 @@ class _Finding:
 
     def _level(self, group: _Found) -> Level | None:
         energy = float(np.mean([state.energy_eV for state in group.states]))
+        above, below = energy - self.host.vbm_eV, self.host.cbm_eV - energy
+        nearer: Side = "valence" if above < below else "conduction"
         where = localization(
             self.structure,
             mean_weights(group.states),
@@ -267,9 +269,8 @@ class _Finding:
             self.distances,
             self._baseline(group.side),
             self.limits.excess_weight,
-            self.participations["valence" if energy - self.host.vbm_eV < self.host.cbm_eV - energy else "conduction"],
+            self.participations[nearer],
         )
-        above, below = energy - self.host.vbm_eV, self.host.cbm_eV - energy
         kind = self._kind(group, energy, where)
         if kind is None:
             return None
@@ -294,7 +295,7 @@ class _Finding:
         )
 
     def _baseline(self, side: Side) -> float | None:
-        sides = ("valence", "conduction") if side == "gap" else (side,)
+        sides: tuple[Side, ...] = ("valence", "conduction") if side == "gap" else (side,)
         return max((b for name in sides if (b := self.baselines[name]) is not None), default=None)
 
     def _kind(self, group: _Found, energy: float, where: Localization) -> Literal["deep", "shallow", "resonant"] | None:

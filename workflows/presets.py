@@ -28,7 +28,7 @@ class Preset(Document):
     Attributes
     ----------
     about
-        For people: what it computes and about how long.
+        For people: what it is for; `in_words` says what it computes.
     max_atoms
         Size of the supercells; None is the primitive cell.
     charges
@@ -183,6 +183,27 @@ class Preset(Document):
                 return HostFlowMaker(levels=self.maker(queue), build=build).make(host)
         return self.maker(queue).make(self.models())
 
+    @property
+    def in_words(self) -> str:
+        """What is computed, as it stands now: cells, charges, clusters, relaxation, theory, engine."""
+        cells = "the primitive cell" if self.max_atoms is None else f"supercells of up to {self.max_atoms} atoms"
+        if self.conventional:
+            cells += " (pristine also the conventional one)"
+        vacancies = f"vacancies of charge {', '.join(f'{q:+d}' if q else '0' for q in self.charges)}"
+        parts = [cells, vacancies if self.charges else "no vacancies"]
+        if self.clusters != "none":
+            parts.append("the embedded octahedron" if self.clusters == "octahedron" else "all clusters")
+        parts.append(self._relaxation_in_words())
+        mesh = "×".join(map(str, self.defect.kpoints))
+        parts.append(f"{self.defect.label} with {self.engine.upper()}, k {mesh}")
+        return "; ".join(parts)
+
+    def _relaxation_in_words(self) -> str:
+        if not self.relax:
+            return "as built"
+        steps = ", then ".join(theory.label for theory in self.relaxation) if self.relaxation else "PBE"
+        return f"relaxed with {steps}"
+
     def request(self) -> dict[str, Any]:
         """What is asked, in the words of the command line; a run in a folder is known by it."""
         asked = {
@@ -214,7 +235,7 @@ PRESETS: dict[str, Preset] = {
     for preset in (
         Preset(
             name="quick",
-            about="the crystal and its charged vacancy as built, PBE+SOC at Γ: does all work here? About 2 minutes",
+            about="does all work here?",
             charges=(1,),
             relax=False,
             pristine=_PBE_SOC,
@@ -222,7 +243,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="demo",
-            about="the gap in 22 and 66 atoms, the relaxed V⁰ and V⁺ of the primitive cell, the embedded octahedron. About 8 minutes",
+            about="the published numbers in minutes",
             charges=(0, 1),
             clusters="octahedron",
             conventional=True,
@@ -232,7 +253,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="standard",
-            about="the most isotropic supercells of up to 66 atoms, all charges, all clusters, relaxed. Hours",
+            about="all charges and clusters in larger cells",
             max_atoms=66,
             clusters="all",
             pristine=_HSE06_SOC,
@@ -240,7 +261,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="production",
-            about="the standard models with VASP, relaxed with PBE+D3, self-consistent HSE06+SOC. For a cluster",
+            about="the standard models, self-consistent, on a cluster",
             engine="vasp",
             max_atoms=66,
             clusters="all",

@@ -35,5 +35,5 @@ def use_pyfftw() -> bool:
         def ifft(self):
             self._backward.execute()  # without the 1/N, as GPAW expects
 
-    fftw.NumpyFFTPlans = PyFFTWPlans
+    fftw.NumpyFFTPlans = PyFFTWPlans  # type: ignore[misc, assignment]
     return True
