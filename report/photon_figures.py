@@ -17,7 +17,6 @@ from midgap.experiment.antibunching_cw import ContinuousG2
 from midgap.experiment.blinking import IntensityLevels, Trace, intensity_histogram
 from midgap.experiment.level_lifetimes import Flid
 from midgap.experiment.lifetimes import DecayFit
-from midgap.experiment.records import Quantity
 from midgap.report.palette import INK, LEVEL, LINE, MUTED, PAPER, PUBLISHED, VALENCE
 from midgap.report.plotting import NORMAL, SMALL, dress, save_picture, with_interval
 
@@ -44,7 +43,7 @@ def intensity_trace(
     end = trace.counts.size * trace.bin_s if longest_s is None else min(longest_s, trace.counts.size * trace.bin_s)
     shown = trace.counts[: max(1, round(end / trace.bin_s))] / trace.bin_s / scale
     edges = np.arange(shown.size + 1) * trace.bin_s
-    ax.stairs(shown, edges, color=VALENCE.light, linewidth=0.5, rasterized=shown.size > 20_000)
+    ax.stairs(shown, edges, color=VALENCE.light, linewidth=0.5, baseline=None, rasterized=shown.size > 20_000)
     if levels is not None:
         model = _mean_rate(levels, edges) / scale
         ax.stairs(model, edges, color=LEVEL.light, linewidth=0.9, baseline=None, rasterized=shown.size > 20_000)
@@ -120,8 +119,8 @@ def pulsed_g2(ax: Axes, g2: PulsedG2, reach: int | None = None) -> Axes:
     if g2.center_counts < 0.9 * mean:
         ax.axhline(0.5 * mean, color=PUBLISHED.light, linewidth=0.8, linestyle=(0, (1, 1.5)))
         ax.text(reach + 0.4, 0.5 * mean, "½", va="center", ha="left", fontsize=SMALL, color=PUBLISHED.light)
-    ax.set(xlim=(-reach - 0.6, reach + 0.6), ylim=(0, 1.32 * float(max(g2.counts[shown].max(initial=1), 1))))
-    _g2_text(ax, g2.g2_0_gated or g2.g2_0 or g2.g2_0_raw, g2.n_emitters_M)
+    ax.set(xlim=(-reach - 0.6, reach + 0.6), ylim=(0, 1.42 * float(max(g2.counts[shown].max(initial=1), 1))))
+    _g2_text(ax, g2)
     return dress(ax, f"Lag (pulses from lag {g2.center_lag})" if g2.center_lag else "Lag (pulses)", "Coincidences")
 
 
@@ -129,15 +128,15 @@ def continuous_g2(ax: Axes, g2: ContinuousG2) -> Axes:
     """Pairs by delay with the fitted dip."""
     width = float(np.median(np.diff(g2.lag_ns)))
     edges = np.append(g2.lag_ns - 0.5 * width, g2.lag_ns[-1] + 0.5 * width)
-    ax.stairs(g2.counts, edges, color=VALENCE.light, linewidth=0.8)
+    ax.stairs(g2.counts, edges, color=VALENCE.light, linewidth=0.8, baseline=None)
     ax.plot(g2.lag_ns, g2.fitted_counts, color=LEVEL.light, linewidth=1.3)
     level = float(np.median(g2.fitted_counts))
     ax.axhline(0.5 * level, color=PUBLISHED.light, linewidth=0.8, linestyle=(0, (1, 1.5)))
     ax.text(
         1.01, 0.5 * level, "½", transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL, color=PUBLISHED.light
     )
-    ax.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.32 * float(max(g2.counts.max(initial=1), 1))))
-    _g2_text(ax, g2.g2_0 or g2.g2_0_raw, g2.n_emitters_M)
+    ax.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.42 * float(max(g2.counts.max(initial=1), 1))))
+    _g2_text(ax, g2)
     return dress(ax, "Delay (ns)", f"Coincidences in {width:.2g} ns")
 
 
@@ -209,13 +208,18 @@ def _mean_rate(levels: IntensityLevels, edges: np.ndarray) -> np.ndarray:
     return np.diff(np.interp(edges, time, counts)) / np.diff(edges)
 
 
-def _g2_text(ax: Axes, g2_0: Quantity, emitters: Quantity | None) -> None:
-    text = f"g²(0) = {with_interval(g2_0, '')}"
-    if emitters is not None:
+def _g2_text(ax: Axes, g2: PulsedG2 | ContinuousG2) -> None:
+    """g2(0) as counted, which is what the bars show, then what became of it, and the emitters that follow."""
+    lines = [f"g²(0) = {with_interval(g2.g2_0_raw, '')}"]
+    if g2.g2_0 is not None:
+        lines.append(f"less background {with_interval(g2.g2_0, '')}")
+    if isinstance(g2, PulsedG2) and g2.g2_0_gated is not None and g2.plateau is not None:
+        lines.append(f"after {g2.gates[g2.plateau].gate_ns:.2g} ns {with_interval(g2.g2_0_gated, '')}")
+    if (emitters := g2.n_emitters_M) is not None:
         top = "∞" if emitters.hi is None else f"{emitters.hi:.3g}"
         middle = "" if emitters.value is None else f"{emitters.value:.3g} "
-        text += f"\nM = {middle}({emitters.lo or 1:.3g} to {top})"
-    ax.text(0.98, 0.97, text, transform=ax.transAxes, ha="right", va="top", fontsize=SMALL, color=INK.light)
+        lines.append(f"M = {middle}({emitters.lo or 1:.3g} to {top})")
+    ax.text(0.98, 0.98, "\n".join(lines), transform=ax.transAxes, ha="right", va="top", fontsize=SMALL, color=INK.light)
 
 
 def _decay_text(fit: DecayFit) -> str:
