@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from midgap.defects.electronic_structure import Provenance
 from midgap.defects.site import DefectSite
 from midgap.structures.document import Document
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
+
+Energy = Annotated[float, Field(gt=-1e5, lt=1e5)]
+"""eV; no one-electron energy lies beyond."""
 
 
 class Thresholds(Document):
@@ -138,10 +143,10 @@ class Level(Document):
         holding the defect's electron or hole. ``resonant``: inside a band, yet at the defect.
     """
 
-    energy_eV: float
-    above_vbm_eV: float
-    below_cbm_eV: float
-    above_cell_vbm_eV: float | None = None
+    energy_eV: Energy
+    above_vbm_eV: Energy
+    below_cbm_eV: Energy
+    above_cell_vbm_eV: Energy | None = None
     occupation: float
     spin: Literal["up", "down", "both", "spinor"]
     degeneracy: int
@@ -195,7 +200,7 @@ class Transition(Document):
 
     upper: int | None
     lower: int | None
-    energy_eV: float
+    energy_eV: Energy
     emits: bool
     spin_allowed: bool | None = None
     oscillator_strength: float | None = None
@@ -224,11 +229,11 @@ class LevelReport(Document):
     spin_polarized: bool
     spin_orbit: bool
     n_kpoints: int
-    gap_eV: float | None
-    vbm_eV: float | None
-    cbm_eV: float | None
+    gap_eV: Energy | None
+    vbm_eV: Energy | None
+    cbm_eV: Energy | None
     direct: bool | None
-    direct_gap_eV: float | None = None
+    direct_gap_eV: Energy | None = None
     metallic: bool = False
     defect: DefectSite | None = None
     alignment: Alignment

@@ -35,7 +35,7 @@ def state_picture(
 
     Energies are above the host's VBM; the host's bands are shaded. The pristine cell's states stand at the
     left on the same scale, coloured by their weight on the same sites; then one column a spin channel. A dot
-    marks a filled state. With several k-points each has its own short line, from left to right.
+    marks a level that holds electrons. With several k-points each has its own short line, from left to right.
 
     Raises
     ------
@@ -45,26 +45,24 @@ def state_picture(
     if report.vbm_eV is None or report.gap_eV is None:
         raise InputError("There are no band edges to draw the states against.")
     shell = np.empty(0, dtype=int) if report.defect is None else neighbour_shell(structure, report.defect)
-    columns: list[tuple[str, np.ndarray, np.ndarray | None, float]] = []
-    if reference is not None and report.alignment.method != "self":
+    columns: list[tuple[str, np.ndarray, np.ndarray | None]] = []
+    if reference is not None and report.defect is not None:
         partner = dict(matched_sites(structure, reference))
         there = [partner[i] for i in shell if i in partner]
         weights = _on(reference, there)
         for spin in range(reference.eigenvalues_eV.shape[0])[:1]:
             energies = reference.eigenvalues_eV[spin] + report.alignment.shift_eV
-            columns.append(("pristine", energies, None if weights is None else weights[spin], reference.filled(spin)))
+            columns.append(("pristine", energies, None if weights is None else weights[spin]))
     weights = _on(structure, shell)
     names = ("spin up", "spin down") if structure.eigenvalues_eV.shape[0] == 2 else ("",)
     for spin, name in enumerate(names):
-        title = "\n".join(part for part in (mathtext(short(report.label or report.model)), name) if part)
-        columns.append(
-            (title, structure.eigenvalues_eV[spin], None if weights is None else weights[spin], structure.filled(spin))
-        )
+        title = "\n".join(part for part in (mathtext(short(_name(report))), name) if part)
+        columns.append((title, structure.eigenvalues_eV[spin], None if weights is None else weights[spin]))
     low, high = -AROUND_EV, report.gap_eV + AROUND_EV
     ax.axhspan(low, 0.0, color=VALENCE.light, alpha=0.35, lw=0)
     ax.axhspan(report.gap_eV, high, color=CONDUCTION.light, lw=0)
-    for x, (_, energies, on, filled) in enumerate(columns):
-        _column(ax, x, energies - report.vbm_eV, on, filled, (low, high))
+    for x, (_, energies, on) in enumerate(columns):
+        _column(ax, x, energies - report.vbm_eV, on, (low, high))
     _labels(ax, report, names, len(columns))
     ax.set(xlim=(-0.6, len(columns) - 0.1), ylim=(low, high))
     ax.set_xticks(range(len(columns)), [title for title, *_ in columns], color=INK.light)
@@ -73,6 +71,13 @@ def state_picture(
     for side in ("top", "right", "bottom"):
         ax.spines[side].set_visible(False)
     return ax
+
+
+def _name(report: LevelReport) -> str:
+    if report.model or report.defect is None or not report.defect.label:
+        return report.label or report.model
+    sign = "" if not report.charge else f" ({report.charge:+d})"
+    return f"{report.defect.label}{sign}"
 
 
 def write_state_picture(
@@ -106,9 +111,7 @@ def _on(structure: ElectronicStructure, sites: Sequence[int] | np.ndarray) -> np
     return None if weights is None or not len(sites) else weights[..., list(sites)].sum(axis=-1)
 
 
-def _column(
-    ax: Axes, x: float, energies: np.ndarray, weights: np.ndarray | None, filled: float, shown: tuple[float, float]
-) -> None:
+def _column(ax: Axes, x: float, energies: np.ndarray, weights: np.ndarray | None, shown: tuple[float, float]) -> None:
     """States of one spin channel: energies and weights of the shape (k, band)."""
     n_k = len(energies)
     width = 0.72 / n_k
@@ -119,8 +122,6 @@ def _column(
         y = energies[k, band]
         ends = (left, left + width * (0.9 if n_k > 1 else 1.0))
         ax.plot(ends, (y, y), color=colour, linewidth=0.7 + 2.3 * weight, solid_capstyle="butt", zorder=3 + weight)
-        if band + 0.5 < filled and n_k == 1 and weight > 0.3 and y > 0:
-            ax.plot([x - 0.22], [y], "o", color=INK.light, markersize=4.5, zorder=6)
 
 
 def _labels(ax: Axes, report: LevelReport, names: tuple[str, ...], n: int) -> None:
@@ -133,6 +134,8 @@ def _labels(ax: Axes, report: LevelReport, names: tuple[str, ...], n: int) -> No
         y = max(level.above_vbm_eV, last + 0.16)
         ax.text(x + 0.38, y, f"{level.above_vbm_eV:.2f}", va="center", fontsize=8, color=LEVEL.light)
         last = y if x == n - 1 else last
+        if level.occupation > 0.5:
+            ax.plot([x - 0.22], [level.above_vbm_eV], "o", color=INK.light, markersize=4.5, zorder=6)
     gap = report.gap_eV or 0.0
     for y, text, align in ((0.03, "VBM", "bottom"), (gap - 0.03, f"CBM {gap:.2f}", "top")):
         ax.text(-0.57, y, text, va=align, fontsize=7.5, color=MUTED.light)

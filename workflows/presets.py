@@ -195,7 +195,8 @@ class Preset(Document):
             parts.append("the embedded octahedron" if self.clusters == "octahedron" else "all clusters")
         parts.append(self._relaxation_in_words())
         mesh = "×".join(map(str, self.defect.kpoints))
-        parts.append(f"{self.defect.label} with {self.engine.upper()}, k {mesh}")
+        where = "at Γ" if self.defect.kpoints == (1, 1, 1) else f"on {mesh} k-points"
+        parts.append(f"{self.defect.label} with {self.engine.upper()} {where}")
         return "; ".join(parts)
 
     def _relaxation_in_words(self) -> str:

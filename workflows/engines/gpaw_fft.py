@@ -5,8 +5,6 @@ GPAW's own build wants FFTW's headers from the system; pyFFTW's wheel brings the
 
 from __future__ import annotations
 
-import numpy as np
-
 
 def use_pyfftw() -> bool:
     """Give GPAW transforms in place by FFTW; False where GPAW has its own or pyFFTW is not installed."""
