@@ -96,13 +96,14 @@ def _completed():
 
 def measure(jobs: int, parallel: int, rounds: int) -> dict[str, object]:
     """Both ways, in turn, each round with new projects and so with a new pilot."""
-    from midgap.workflows.cluster.project import controller, open_project
-    from midgap.workflows.cluster.runner import start, stop
-
     times: dict[str, list[float]] = {"midgap": [], "jobflow-remote": []}
     with tempfile.TemporaryDirectory(prefix="mg", dir="/tmp") as temporary:
         root = Path(temporary)
         os.environ["JFREMOTE_PROJECTS_FOLDER"] = str(root / "projects")
+        # Only now: jobflow-remote reads its settings when it is imported.
+        from midgap.workflows.cluster.project import controller, open_project
+        from midgap.workflows.cluster.runner import start, stop
+
         with cluster_stack.Stack(root / "stack") as stack:
             for turn in range(rounds):
                 ways = ["midgap", "jobflow-remote"]

@@ -118,6 +118,37 @@ def sent(cluster):
     return sent
 
 
+DIES = """
+import os, sys
+from midgap.workflows.cluster.runner import KeepingRunner
+runner = KeepingRunner(sys.argv[1])
+queue = runner.get_queue_manager("cluster")
+really = queue.submit
+queue.submit = lambda **words: (really(**words), os._exit(9))
+runner.checkout()
+runner.advance_state(["CHECKED_OUT", "UPLOADED"])
+"""
+"""A runner that dies when the queue has taken a job, before anybody knows."""
+
+
+@pytest.fixture(scope="session")
+def unnoted(cluster, sent):
+    from flows import salt, single
+
+    cluster.init("gap")
+
+    def waiting(queue):
+        flow = single(queue, salt(2), "static", "gpaw")
+        flow.jobs[0].config.manager_config["exec_config"]["pre_run"] = "sleep 90"  # longer than a lock goes stale
+        return flow
+
+    sent.send("gap", "gap", "cluster", waiting)
+    died = subprocess.run([sys.executable, "-c", DIES, "gap"], capture_output=True, text=True)
+    assert died.returncode == 9, died.stderr
+    assert sent.only("gap").state == "ready"
+    cluster.midgap("cluster", "start", "gap")
+
+
 def stopped_after(folder_of, steps):
     """Halt the engine of a relaxation after so many steps, so that the time is up before it is done."""
     until(lambda: (folder := folder_of()) is not None and events(folder, "engine"), what="an engine")
@@ -149,7 +180,7 @@ def before_the_end(sent):
     return first
 
 
-def test_scancel_then_rerun(cluster, sent, before_the_kill, before_the_end):
+def test_scancel_then_rerun(cluster, sent, before_the_kill, before_the_end, unnoted):
     """What was cancelled behind our back is not sent again by itself; asked to, it is, and comes to its end."""
     until(lambda: (view := sent.only("cancelled")).folder and events(view.folder, "engine"), what="CP2K")
     job = sent.only("cancelled")
@@ -233,6 +264,13 @@ def test_killed_at_its_walltime_it_goes_on_from_its_geometry(cluster, sent, befo
     output = sent.outputs("killed")[job.name]
     assert output["relaxation_energies_eV"] == [step["energy_eV"] for step in steps]
     assert "TIMEOUT" in (cluster.stack.root / "log" / "jobcomp.txt").read_text()
+
+
+def test_submitted_by_a_runner_that_died_before_it_could_tell(cluster, sent, unnoted):
+    sent.finished("gap")
+    job = sent.only("gap")
+    assert cluster.slurm_jobs(job.folder) == [job.queue_id]
+    assert len(events(job.folder, "engine")) == 1
 
 
 def test_short_of_time_it_stops_and_goes_on_in_another_allocation(cluster, sent, before_the_end):

@@ -28,6 +28,7 @@ from midgap.workflows.cluster.ends import RESUBMITTED, end_of
 
 if TYPE_CHECKING:
     from jobflow_remote.config.base import Project
+    from jobflow_remote.utils.db import MongoLock
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,10 @@ STALE_S = 60.0
 class KeepingRunner(Runner):
     """jobflow-remote's runner, which also sends again what the queue ended, and unlocks what was left locked."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.left_locked: set[str] = set()
+
     def checkout(self) -> None:
         """What a round begins with."""
         for keep in (self.unlock_stale, self.resubmit_ended):
@@ -55,13 +60,35 @@ class KeepingRunner(Runner):
     def unlock_stale(self) -> None:
         """Take off the locks of a runner that was killed."""
         before = datetime.now(UTC) - timedelta(seconds=STALE_S)
+        stale = {"lock_id": {"$ne": None}, "lock_time": {"$lt": before}}
+        self.left_locked |= {doc["uuid"] for doc in self.job_controller.jobs.find(stale, ["uuid"])}
         for collection in (self.job_controller.jobs, self.job_controller.flows):
-            freed = collection.update_many(
-                {"lock_id": {"$ne": None}, "lock_time": {"$lt": before}},
-                {"$set": {"lock_id": None, "lock_time": None}},
-            )
+            freed = collection.update_many(stale, {"$set": {"lock_id": None, "lock_time": None}})
             if freed.modified_count:
                 logger.info("unlocked %d documents that a former runner left locked", freed.modified_count)
+
+    def submit(self, lock: MongoLock) -> None:
+        """Submit a job, unless a runner that was killed has done so and could not note it."""
+        document = lock.locked_document
+        if document is not None and document["uuid"] in self.left_locked:
+            self.left_locked.discard(document["uuid"])
+            process = self._in_queue(document)
+            if process is not None:
+                logger.info("%s: was in the queue already, as %s", document["db_id"], process)
+                lock.update_on_release = {"$set": {"remote.process_id": process, "state": JobState.SUBMITTED.value}}
+                return
+        super().submit(lock)
+
+    def _in_queue(self, document: dict[str, Any]) -> str | None:
+        """The id of a job that runs or waits in the folder of this one; Slurm tells, others do not."""
+        if self.get_worker(document["worker"]).scheduler_type != "slurm" or document["worker"] in self.batch_workers:
+            return None
+        out, _, code = self.get_host(document["worker"]).execute("squeue --me --noheader --format '%i %Z'")
+        if code != 0:
+            return None
+        rows = (line.split(maxsplit=1) for line in out.splitlines())
+        folders = {row[1]: row[0] for row in rows if len(row) == 2}
+        return folders.get(str(document["run_dir"]))
 
     def resubmit_ended(self) -> None:
         """Send again the jobs that ended for one of the reasons in `RESUBMITTED`, into the folders they had."""
