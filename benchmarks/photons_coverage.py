@@ -87,7 +87,7 @@ def scenarios() -> dict[str, tuple[Experiment, Options, Truths]]:
             "tau_ns": (dark.lifetime_ns, lambda a: a.record.tau_av_ns),
         },
     )
-    gated = Experiment(n_emitters=2, duration_s=20, mean_excitons=0.2, biexciton_ratio=0.3, biexciton_lifetime_ns=0.5)
+    gated = Experiment(n_emitters=2, duration_s=10, mean_excitons=0.2, biexciton_ratio=0.3, biexciton_lifetime_ns=0.5)
     found["two emitters with biexciton, gated"] = (
         gated,
         quick,

@@ -13,6 +13,9 @@ from midgap.experiment.extras import missing
 from midgap.experiment.photons import Header, Mode, PhotonStream
 from midgap.structures.errors import InputError
 
+MOST_PER_BYTE = 100
+"""Compression makes no more photons of a byte; a file that promises more would be read without end."""
+
 
 class PhotonHdf5:
     """A Photon-HDF5 file, opened; the same face as `ptu.PtuFile`.
@@ -29,14 +32,16 @@ class PhotonHdf5:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._file = _open(self.path)
-        try:
-            self._group = self._file["photon_data"]
-            self._times = self._group["timestamps"]
-            self.time_unit_s = self._number("photon_data/timestamps_specs/timestamps_unit")
-        except KeyError as error:
-            several = "photon_data0" in self._file
-            what = "photons of several spots; write one file a spot" if several else f"no photons or no units ({error})"
-            raise InputError(f"{self.path} holds {what}.") from None
+        if "photon_data0" in self._file:
+            raise InputError(f"{self.path} holds photons of several spots; write one file a spot.")
+        self._times = self._column("timestamps")
+        if self._times is None:
+            raise InputError(f"{self.path} holds no photon_data/timestamps.")
+        if self._times.shape[0] > MOST_PER_BYTE * self.path.stat().st_size:
+            raise InputError(
+                f"{self.path} promises {self._times.shape[0]} photons, more than a file of its size can hold."
+            )
+        self.time_unit_s = self._number("photon_data/timestamps_specs/timestamps_unit")
         self._told: list[str] = []
         self.mode = self._mode()
         self.dtime_unit_s = self._number("photon_data/nanotimes_specs/tcspc_unit") if self.mode == "T3" else None
@@ -91,7 +96,7 @@ class PhotonHdf5:
 
     def _mode(self) -> Mode:
         rates = self._rates()
-        if "nanotimes" not in self._group:
+        if self._column("nanotimes") is None:
             return "T2"
         if not rates:
             self._told.append("No laser repetition rate is given; the unit of the time stamps is taken for its period.")
@@ -105,24 +110,43 @@ class PhotonHdf5:
         return "T3"
 
     def _rates(self) -> list[float]:
-        rates = self._get("setup/laser_repetition_rates")
-        return [] if rates is None else [float(rate) for rate in np.atleast_1d(rates) if rate > 0]
+        rates = np.atleast_1d(np.asarray(self._get("setup/laser_repetition_rates")))
+        return [float(rate) for rate in rates if rate > 0] if rates.dtype.kind in "iuf" else []
 
     def _array(self, name: str, which: slice, n: int) -> Any:
-        if name not in self._group:
+        column = self._column(name)
+        if column is None:
             return np.zeros(n, np.uint8)
-        values = self._group[name][which]
+        values = column[which]
         if len(values) != n:
             raise InputError(f"{self.path}: {name} holds fewer photons than timestamps.")
+        if values.min() < 0 or values.max() > (255 if name == "detectors" else 2**31 - 1):
+            raise InputError(
+                f"{self.path}: {name} holds numbers from {values.min()} to {values.max()}, which cannot be."
+            )
         return values
 
+    def _column(self, name: str) -> Any:
+        """One integer a photon; None if there is no such column."""
+        import h5py
+
+        column = self._file.get(f"photon_data/{name}")
+        if column is None:
+            return None
+        if not isinstance(column, h5py.Dataset) or column.ndim != 1 or column.dtype.kind not in "iu":
+            raise InputError(f"{self.path}: photon_data/{name} is not a row of integers.")
+        return column
+
     def _get(self, name: str) -> Any:
-        return self._file[name][()] if name in self._file else None
+        import h5py
+
+        item = self._file.get(name)
+        return item[()] if isinstance(item, h5py.Dataset) else None
 
     def _number(self, name: str) -> float:
-        value = np.asarray(self._file[name][()])
+        value = np.asarray(self._get(name))
         if value.size != 1 or value.dtype.kind not in "iuf":
-            raise InputError(f"{self.path}: {name} is not a number.")
+            raise InputError(f"{self.path} has no number {name}, without which its photons have no unit.")
         return float(value.ravel()[0])
 
 

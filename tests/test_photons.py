@@ -164,6 +164,60 @@ def test_photon_hdf5_by_phconvert_is_read_back(pulsed, tmp_path):
     np.testing.assert_array_equal(np.concatenate([piece.dtime for piece in pieces]), pulsed.dtime)
 
 
+def hdf5_of(path, **changes):
+    """A small Photon-HDF5 file; a field is replaced, or left out where None."""
+    import h5py
+
+    fields = {
+        "timestamps": np.arange(100, dtype=np.int64) * 7,
+        "detectors": np.zeros(100, np.uint8),
+        "nanotimes": np.arange(100, dtype=np.uint16),
+        "timestamps_specs/timestamps_unit": 4e-7,
+        "nanotimes_specs/tcspc_unit": 64e-12,
+    } | changes
+    with h5py.File(path, "w") as file:
+        for name, value in fields.items():
+            if value is not None:
+                file[f"photon_data/{name}"] = value
+    return path
+
+
+def test_photon_hdf5_without_a_rate_says_what_it_takes(tmp_path):
+    stream = read_photons(hdf5_of(tmp_path / "a.h5"))
+    assert len(stream) == 100 and stream.mode == "T3"
+    assert any("taken for its period" in warning for warning in stream.warnings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"timestamps": None}, "no photon_data/timestamps"),
+        ({"timestamps": np.arange(100.0)}, "not a row of integers"),
+        ({"timestamps": np.arange(100)[::-1]}, "run backwards"),
+        ({"timestamps": np.array([1, 2**63 + 5], np.uint64)}, "run backwards"),
+        ({"timestamps_specs/timestamps_unit": None}, "no number photon_data/timestamps_specs"),
+        ({"timestamps_specs/timestamps_unit": "4e-7"}, "no number photon_data/timestamps_specs"),
+        ({"detectors": np.zeros(50, np.uint8)}, "fewer photons than timestamps"),
+        ({"detectors": np.full(100, 1000)}, "from 1000 to 1000"),
+        ({"nanotimes": np.full(100, -3)}, "from -3 to -3"),
+        ({"nanotimes": np.zeros((100, 2), int)}, "not a row of integers"),
+    ],
+)
+def test_broken_photon_hdf5_is_told(tmp_path, changes, what):
+    with pytest.raises(InputError, match=what):
+        read_photons(hdf5_of(tmp_path / "a.h5", **changes))
+
+
+def test_hdf5_that_promises_endless_photons_is_not_followed(tmp_path):
+    import h5py
+
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("photon_data/timestamps", shape=(10**12,), dtype="i8", chunks=(1000,))
+        file["photon_data/timestamps_specs/timestamps_unit"] = 1e-9
+    with pytest.raises(InputError, match="promises 1000000000000 photons"):
+        open_photons(tmp_path / "a.h5")
+
+
 def test_trace_and_decay_count_every_photon_once(pulsed):
     trace = pulsed.trace(0.01)
     assert len(trace) == 50 and trace.sum() == len(pulsed)
