@@ -100,9 +100,14 @@ def exponential(response, shift, period, tau, density, d_log_tau, d_shift):
 
 @njit(cache=True)
 def gaussian(centre, sigma, out, d_log_sigma):
-    """A normalised Gaussian integrated over bins, and its derivative with respect to ln σ."""
+    """A normalised Gaussian integrated over bins, and its derivative with respect to ln σ.
+
+    What is in a bin will be a pulse at its middle, which adds 1/12 to the variance (Sheppard); that is taken off first.
+    """
     n = out.size
-    c = 1.0 / (sigma * math.sqrt(2.0))
+    variance = max(sigma * sigma - 1.0 / 12.0, 0.5 * sigma * sigma)
+    chain = sigma * sigma / variance if variance > 0.5 * sigma * sigma else 1.0
+    c = 1.0 / math.sqrt(2.0 * variance)
     for i in range(n):
         u, v = (i - centre) * c, (i + 1 - centre) * c
         if v < -6.0 or u > 6.0:
@@ -110,7 +115,7 @@ def gaussian(centre, sigma, out, d_log_sigma):
             d_log_sigma[i] = 0.0
         else:
             out[i] = 0.5 * (math.erf(v) - math.erf(u))
-            d_log_sigma[i] = (u * math.exp(-u * u) - v * math.exp(-v * v)) / math.sqrt(math.pi)
+            d_log_sigma[i] = chain * (u * math.exp(-u * u) - v * math.exp(-v * v)) / math.sqrt(math.pi)
 
 
 @njit(cache=True)
