@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Group
 
-    from midgap.workflows.cluster.jobs import QueueJob
+    from midgap.workflows.cluster.view import QueueJob
 
 _SIGNS = {
     "waiting": "[dim]·[/]",

@@ -9,7 +9,7 @@ from rich.console import Console
 pytest.importorskip("jobflow_remote")
 
 from midgap.cli.status import picture, plain
-from midgap.workflows.cluster.jobs import STATES, QueueJob
+from midgap.workflows.cluster.view import STATES, QueueJob
 
 DATA = {"model": "V", "label": "V_Br⁰ · 65 atoms", "task": "relax", "theory": "PBE", "engine": "cp2k"}
 RUNNING = QueueJob(

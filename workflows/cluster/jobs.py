@@ -6,17 +6,16 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from midgap.structures.document import Document
 from midgap.structures.errors import ComputationError, InputError
 from midgap.workflows.cluster import inspection, peek
-from midgap.workflows.cluster.ends import why
 from midgap.workflows.cluster.project import controller, open_project, queue_of
 from midgap.workflows.cluster.selfcheck import MARK
+from midgap.workflows.cluster.view import OVER, QueueJob, view_of
 
 if TYPE_CHECKING:
     from jobflow import Flow
@@ -26,29 +25,6 @@ if TYPE_CHECKING:
 
     from midgap.defects.report import Levels
 
-State = Literal["waiting", "ready", "queued", "running", "ending", "done", "failed", "cancelled", "paused"]
-
-STATES: dict[str, State] = {
-    "WAITING": "waiting",
-    "READY": "ready",
-    "CHECKED_OUT": "ready",
-    "UPLOADED": "ready",
-    "SUBMITTED": "queued",
-    "BATCH_SUBMITTED": "queued",
-    "RUNNING": "running",
-    "BATCH_RUNNING": "running",
-    "RUN_FINISHED": "ending",
-    "DOWNLOADED": "ending",
-    "COMPLETED": "done",
-    "FAILED": "failed",
-    "REMOTE_ERROR": "failed",
-    "STOPPED": "cancelled",
-    "USER_STOPPED": "cancelled",
-    "PAUSED": "paused",
-}
-"""jobflow-remote's states in fewer words."""
-
-OVER: tuple[State, ...] = ("done", "failed", "cancelled", "paused")
 FILE = "submission.json"
 LOCKED_S = 30
 """How long to wait for a job that the runner has in its hands."""
@@ -69,40 +45,6 @@ class Submission(Document):
     worker: str
     flow: str
     request: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class QueueJob:
-    """A job as a person wants to see it.
-
-    Attributes
-    ----------
-    id
-        jobflow-remote's short id, which its own command ``jf`` takes too.
-    queue_id
-        What the batch system calls it.
-    allocation
-        The how many-th allocation it is in: one more each time that the queue's time was up.
-    now
-        How far the engine says it is, or what went wrong.
-    """
-
-    id: str
-    uuid: str
-    index: int
-    name: str
-    state: State
-    worker: str
-    folder: Path | None
-    metadata: Mapping[str, Any]
-    queue_id: str | None = None
-    elapsed_s: float | None = None
-    allocation: int = 1
-    now: str = ""
-
-    @property
-    def calculates(self) -> bool:
-        return self.metadata.get("task") in ("relax", "static")
 
 
 def submission_in(folder: Path) -> Submission:
@@ -197,7 +139,7 @@ class SentFlow(AbstractContextManager["SentFlow"]):
         fields += ["created_on", "job.name", "job.metadata", "job.function"]
         latest: dict[str, QueueJob] = {}
         for document in self.controller.jobs.find(self._mine, fields).sort([("created_on", 1), ("index", 1)]):
-            latest[document["uuid"]] = _view(document)
+            latest[document["uuid"]] = view_of(document)
         if not latest:
             raise ComputationError(
                 f"The database of the project {self.project.name} does not know this flow any more: send it again."
@@ -327,27 +269,3 @@ class SentFlow(AbstractContextManager["SentFlow"]):
             CalculationResult.from_dict(output, source=document["name"]).write(folder / name / "result.json")
             written.append(folder / name)
         return written
-
-
-def _view(document: Mapping[str, Any]) -> QueueJob:
-    state = STATES.get(document["state"], "waiting")
-    remote = document.get("remote") or {}
-    start, end = document.get("start_time"), document.get("end_time")
-    elapsed_s = None
-    if start is not None:
-        until = end if end is not None else datetime.now(UTC).replace(tzinfo=None)
-        elapsed_s = max(0.0, (until.replace(tzinfo=None) - start.replace(tzinfo=None)).total_seconds())
-    return QueueJob(
-        id=str(document["db_id"]),
-        uuid=document["uuid"],
-        index=document["index"],
-        name=document["job"]["name"],
-        state=state,
-        worker=document["worker"],
-        folder=Path(document["run_dir"]) if document.get("run_dir") else None,
-        metadata=document["job"].get("metadata") or {},
-        queue_id=remote.get("process_id"),
-        elapsed_s=elapsed_s,
-        allocation=document["index"] + int((document["job"].get("metadata") or {}).get("resubmitted", 0)),
-        now=why(document),
-    )
