@@ -11,6 +11,16 @@ FEW = 8
 """With more transitions than this, those among the levels are left to the JSON."""
 
 
+def plain_table(heads: list[str], rows: list[list[str]]) -> Table:
+    """A table without lines: words on the left, numbers on the right."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for i, head in enumerate(heads):
+        table.add_column(head, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
 def eV(value: float | None) -> str:
     """Two decimals, or a dash for what is not there."""
     return "–" if value is None else f"{value:.2f}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import Any
 
 import numpy as np
 from pydantic import NonNegativeFloat, field_validator
@@ -75,11 +74,15 @@ class Limit(Document):
         The compound and what it is in equilibrium with here.
     uncertainty_eV
         Of each Δμ, from those of the phases' energies, taken as independent; None if one is not known.
+    impurities_eV, precipitates
+        The largest Δμ of each element that the compound does not have, and the phase that would come out beyond.
     """
 
     potentials_eV: dict[str, float]
     phases: tuple[str, ...]
     uncertainty_eV: dict[str, float] | None = None
+    impurities_eV: dict[str, float] = {}
+    precipitates: dict[str, str] = {}
 
     @property
     def name(self) -> str:
@@ -97,7 +100,7 @@ class StabilityRegion(Document):
     formation_energy_eV
         Of a formula unit from the elements.
     references_eV
-        Energy of an atom in its elemental phase.
+        Energy of an atom in its elemental phase, impurities included.
     limits
         Corners of the region.
     phases
@@ -132,16 +135,13 @@ class StabilityRegion(Document):
 
     def absolute_eV(self, limit: Limit) -> dict[str, float]:
         """μ on the scale of the total energies."""
-        return {element: self.references_eV[element] + value for element, value in limit.potentials_eV.items()}
+        relative = limit.potentials_eV | limit.impurities_eV
+        return {element: self.references_eV[element] + value for element, value in relative.items()}
 
     def _potential(self, limit: Limit, element: str) -> float:
         if element not in limit.potentials_eV:
             raise InputError(f"{self.compound} has no {element}; it has {', '.join(limit.potentials_eV)}.")
         return round(limit.potentials_eV[element], 9)
-
-    def table(self) -> list[dict[str, Any]]:
-        """A row for each corner."""
-        return [{"limit": limit.name, **limit.potentials_eV} for limit in self.limits]
 
 
 def stability_region(compound: str, phases: Sequence[Phase]) -> StabilityRegion:
@@ -154,7 +154,7 @@ def stability_region(compound: str, phases: Sequence[Phase]) -> StabilityRegion:
     ----------
     phases
         The compound, its elements, and whatever else it competes with. Of several with one formula, the lowest
-        counts. Phases with further elements are left out.
+        counts. Phases with a further element bound the chemical potential of that impurity.
 
     Raises
     ------
@@ -167,8 +167,6 @@ def stability_region(compound: str, phases: Sequence[Phase]) -> StabilityRegion:
     elements = [str(el) for el in sorted(wanted.elements, key=lambda el: el.X)]
     lowest: dict[str, Phase] = {}
     for phase in phases:
-        if not {str(el) for el in phase.composition} <= set(elements):
-            continue
         known = lowest.get(phase.name)
         if known is None or phase.energy_eV_per_atom < known.energy_eV_per_atom:
             lowest[phase.name] = phase
@@ -180,7 +178,8 @@ def stability_region(compound: str, phases: Sequence[Phase]) -> StabilityRegion:
         )
     if own is None:
         raise InputError(f"{wanted.reduced_formula} itself is not among the phases.")
-    entries = {name: PDEntry(phase.composition, phase.energy_eV) for name, phase in lowest.items()}
+    pure = [phase for phase in lowest.values() if {str(el) for el in phase.composition} <= set(elements)]
+    entries = {phase.name: PDEntry(phase.composition, phase.energy_eV) for phase in pure}
     diagram = PhaseDiagram(list(entries.values()))
     entry = entries[own.name]
     above = diagram.get_e_above_hull(entry) or 0.0
@@ -190,11 +189,17 @@ def stability_region(compound: str, phases: Sequence[Phase]) -> StabilityRegion:
             f"With these energies {own.name} is {1e3 * above:.1f} meV an atom above {into}: it is stable nowhere, and has "
             "no limits of its chemical potentials."
         )
-    references = {el: alone[el].energy_eV_per_atom for el in elements}
+    impurities = [el for el in alone if el not in elements]
+    references = {el: alone[el].energy_eV_per_atom for el in [*elements, *impurities]}
     limits = []
     for potentials in diagram.get_all_chempots(own.composition).values():
         relative = {el: float(potentials[Element(el)]) - references[el] for el in elements}
-        limits.append(_limit(relative, own, list(lowest.values()), references))
+        dissolved = {el: _solubility(el, relative, list(lowest.values()), references) for el in impurities}
+        update = {
+            "impurities_eV": {el: value for el, (value, _) in dissolved.items()},
+            "precipitates": {el: phase.name for el, (_, phase) in dissolved.items()},
+        }
+        limits.append(_limit(relative, own, pure, references).model_copy(update=update))
     unique = {tuple(round(x, 6) for x in limit.potentials_eV.values()): limit for limit in limits}
     ordered = sorted(unique.values(), key=lambda limit: [-x for x in reversed(limit.potentials_eV.values())])
     return StabilityRegion(
@@ -222,6 +227,24 @@ def _limit(potentials: dict[str, float], own: Phase, phases: Sequence[Phase], re
         phases=tuple(phase.name for phase in here),
         uncertainty_eV=_propagated(here, phases, list(potentials)),
     )
+
+
+def _solubility(
+    impurity: str, potentials: Mapping[str, float], phases: Sequence[Phase], references: Mapping[str, float]
+) -> tuple[float, Phase]:
+    """The Δμ of an impurity beyond which the first of its phases would precipitate, and that phase."""
+
+    def bound(phase: Phase) -> float:
+        others = sum(n * potentials[str(el)] for el, n in phase.composition.items() if str(el) != impurity)
+        return (_formation_eV(phase, references) - others) / phase.composition[impurity]
+
+    known = [
+        phase
+        for phase in phases
+        if phase.composition[impurity] and {str(el) for el in phase.composition} <= {*potentials, impurity}
+    ]
+    first = min(known, key=bound)
+    return bound(first), first
 
 
 def _propagated(here: Sequence[Phase], phases: Sequence[Phase], elements: Sequence[str]) -> dict[str, float] | None:

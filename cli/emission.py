@@ -1,0 +1,93 @@
+"""``midgap emission``: from energies along the configuration coordinate to a line and its width."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from midgap.defects.emission_study import EmissionReport
+
+
+def command(
+    study: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STUDY.json",
+            help='host (folder), ground and excited (folder by fraction of the way to the other geometry, {"0": DIR, '
+            '"0.2": DIR, "1": DIR}), screening (static, electronic), vbm_eV, cbm_eV; or the diagram that a flow left.',
+        ),
+    ],
+    temperature: Annotated[
+        list[float] | None, typer.Option(metavar="K", help="Of the line; may be given again. (default: 0 and 300)")
+    ] = None,
+    modes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Couple to these modes instead of one: a phonopy.yaml with force constants, or midgap's modes."
+        ),
+    ] = None,
+    zpl: Annotated[
+        float | None,
+        typer.Option(metavar="EV", help="The zero-phonon line of a better theory, instead of the diagram's."),
+    ] = None,
+    broadening: Annotated[
+        float | None,
+        typer.Option(metavar="MEV", help="Standard deviation of each phonon line. (default: 0.6 of the mean phonon)"),
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw diagram and line: a .png, .pdf or .svg file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")] = False,
+) -> None:
+    """Vertical and zero-phonon energies, Huang-Rhys factors, the emission line and its width."""
+    import json
+
+    from midgap.defects.emission_study import emission_report
+
+    report = emission_report(
+        study,
+        tuple(temperature or (0.0, 300.0)),
+        modes=modes,
+        zero_phonon_line_eV=zpl,
+        sigma_eV=None if broadening is None else broadening / 1e3,
+    )
+    if picture is not None:
+        from midgap.report.energetics import emission_figure, write_figure
+
+        write_figure(picture, emission_figure(report.diagram, report.lines))
+    if as_json:
+        print(json.dumps(report.to_dict(), allow_nan=False))
+        return
+    _print(report)
+
+
+def _print(report: EmissionReport) -> None:
+    from rich.console import Console
+
+    from midgap.cli.tables import plain_table
+
+    console, diagram = Console(highlight=False), report.diagram
+    error = "" if diagram.uncertainty_eV is None else f" ± {diagram.uncertainty_eV:.2f}"
+    console.print(
+        f"emission [bold]{diagram.emission_eV:.2f}{error} eV[/] vertical, zero-phonon line {diagram.zero_phonon_line_eV:.2f}, "
+        f"absorption {diagram.absorption_eV:.2f} eV; Stokes shift {diagram.stokes_shift_eV:.2f} eV"
+    )
+    rows = []
+    for name, parabola, strength, relaxation in (
+        ("ground", diagram.ground, diagram.huang_rhys_emission, diagram.relaxation_ground_eV),
+        ("excited", diagram.excited, diagram.huang_rhys_absorption, diagram.relaxation_excited_eV),
+    ):
+        spread = "–" if parabola.phonon_uncertainty_eV is None else f"{1e3 * parabola.phonon_uncertainty_eV:.1f}"
+        rows.append([name, f"{1e3 * parabola.phonon_eV:.1f}", spread, f"{strength:.1f}", f"{relaxation:.3f}"])
+    console.print(plain_table(["state", "ħω, meV", "±", "Huang-Rhys", "relaxes by, eV"], rows))
+    console.print(
+        f"ΔQ {diagram.delta_q:.2f} amu^½ Å; coupled to {len(report.coupling.phonons_eV)} mode(s), S {report.coupling.total:.1f}"
+    )
+    rows = [
+        [f"{line.temperature_K:g}", f"{line.peak_eV:.3f}", f"{1e3 * line.fwhm_eV:.0f}", f"{1e3 * line.sigma_eV:.1f}"]
+        for line in report.lines
+    ]
+    console.print(plain_table(["T, K", "peak, eV", "FWHM, meV", "broadened by, meV"], rows))
+    for warning in report.warnings:
+        console.print(f"[yellow]•[/] {warning}")
