@@ -200,6 +200,36 @@ def derived(theta, k, kind, component, gradient):
 
 
 @njit(cache=True)
+def solve(matrix, right):
+    """Solve a small positive definite system by Cholesky's decomposition, in place of ``matrix``.
+
+    LAPACK would do as well, but takes numba several seconds to compile in.
+    """
+    n = right.size
+    x = np.empty(n)
+    for i in range(n):
+        for j in range(i + 1):
+            total = matrix[i, j]
+            for m in range(j):
+                total -= matrix[i, m] * matrix[j, m]
+            if i == j:
+                matrix[i, i] = math.sqrt(max(total, 1e-14 * abs(matrix[i, i]) + 1e-300))
+            else:
+                matrix[i, j] = total / matrix[j, j]
+    for i in range(n):
+        total = right[i]
+        for m in range(i):
+            total -= matrix[i, m] * x[m]
+        x[i] = total / matrix[i, i]
+    for i in range(n - 1, -1, -1):
+        total = x[i]
+        for m in range(i + 1, n):
+            total -= matrix[m, i] * x[m]
+        x[i] = total / matrix[i, i]
+    return x
+
+
+@njit(cache=True)
 def _bounded(parameter, k):
     return k <= parameter < 2 * k or parameter == 2 * k + 2
 
@@ -257,7 +287,7 @@ def fit(theta, free, k, counts, response, centre, period, first, last, kind, com
             step_matrix[:] = hessian
             for u in range(q):
                 step_matrix[u, u] += (damping + 1e-12) * hessian[u, u]
-            step = np.linalg.solve(step_matrix, gradient)
+            step = solve(step_matrix, gradient)
             trial = theta.copy()
             for u in range(q):
                 if _bounded(used[u], k):
@@ -305,11 +335,13 @@ def covariance(theta, free, k, counts, response, centre, period, first, last):
             for i in range(first, last):
                 information[u, v] += jacobian[used[u], i] * jacobian[used[v], i] / model[i]
         information[u, u] = information[u, u] * (1.0 + 1e-10) + 1e-30
-    inverse = np.linalg.inv(information)
     full = np.zeros((p, p))
-    for u in range(used.size):
-        for v in range(used.size):
-            full[used[u], used[v]] = inverse[u, v]
+    for v in range(used.size):
+        one = np.zeros(used.size)
+        one[v] = 1.0
+        column = solve(information.copy(), one)
+        for u in range(used.size):
+            full[used[u], used[v]] = column[u]
     return full
 
 
@@ -320,8 +352,12 @@ def profile(theta, free, k, counts, response, centre, period, first, last, kind,
     gradient = np.empty(p)
     at = derived(theta, k, kind, component, gradient)
     cov = covariance(theta, free, k, counts, response, centre, period, first, last)
-    along = cov @ gradient
-    variance = max(gradient @ along, 1e-12)
+    along = np.zeros(p)
+    variance = 1e-12
+    for i in range(p):
+        for j in range(p):
+            along[i] += cov[i, j] * gradient[j]
+        variance += gradient[i] * along[i]
     sigma, z = math.sqrt(variance), math.sqrt(rise)
     ends = np.full(2, np.nan)
     for side in range(2):
