@@ -25,6 +25,12 @@ PACKAGES = {
     "spglib": "symmetry",
     "montydb": "the embedded store",
 }
+PHOTON_PACKAGES = {
+    "numba": "photon statistics",
+    "ptufile": "PicoQuant streams",
+    "h5py": "Photon-HDF5",
+    "pyarrow": "Parquet tables",
+}
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,11 @@ def examine() -> Iterator[Finding]:
             yield Finding(package, True, f"{version(package)} ({use})")
         except PackageNotFoundError:
             yield Finding(package, False, use, f"pip install {package}", True)
+    for package, use in PHOTON_PACKAGES.items():
+        try:
+            yield Finding(package, True, f"{version(package)} ({use})")
+        except PackageNotFoundError:
+            yield Finding(package, False, use, "pip install 'midgap[photons]'")
     from midgap.workflows.engines import ENGINE_NAMES, engine_named
 
     for name in ENGINE_NAMES:
