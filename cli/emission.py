@@ -37,6 +37,11 @@ def command(
         float | None,
         typer.Option(metavar="MEV", help="Standard deviation of each phonon line. (default: 0.6 of the mean phonon)"),
     ] = None,
+    oscillator_strength: Annotated[
+        float | None,
+        typer.Option(metavar="F", help="Of the emission, as midgap levels tells it: for the radiative lifetime."),
+    ] = None,
+    refractive_index: Annotated[float, typer.Option(metavar="N", help="Of the surroundings, for the lifetime.")] = 1.0,
     picture: Annotated[Path | None, typer.Option(help="Draw diagram and line: a .png, .pdf or .svg file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")] = False,
 ) -> None:
@@ -51,6 +56,8 @@ def command(
         modes=modes,
         zero_phonon_line_eV=zpl,
         sigma_eV=None if broadening is None else broadening / 1e3,
+        oscillator_strength=oscillator_strength,
+        refractive_index=refractive_index,
     )
     if picture is not None:
         from midgap.report.energetics import emission_figure, write_figure
@@ -89,5 +96,10 @@ def _print(report: EmissionReport) -> None:
         for line in report.lines
     ]
     console.print(plain_table(["T, K", "peak, eV", "FWHM, meV", "broadened by, meV"], rows))
+    if report.lifetime is not None:
+        found = report.lifetime
+        console.print(
+            f"radiative lifetime [bold]{found.lifetime_ns:.3g} ns[/] at {found.energy_eV:.2f} eV, n = {found.refractive_index:g}"
+        )
     for warning in report.warnings:
         console.print(f"[yellow]•[/] {warning}")

@@ -138,6 +138,14 @@ class ElectronicStructure(Document):
         """2 for a restricted calculation, otherwise 1."""
         return 2 if self.eigenvalues_eV.shape[0] == 1 and not self.spinor else 1
 
+    @property
+    def energy_theory(self) -> str:
+        """What the total energy was computed with: without hybrid and spin-orbit coupling that came after the SCF."""
+        settings = self.provenance.settings
+        hybrid = self.theory.functional == "HSE06" and settings.get("hybrid", "").startswith("one-shot on PBE")
+        after = settings.get("spin-orbit", "").startswith(("one-shot", "second variation"))
+        return ("PBE" if hybrid else self.theory.functional) + ("+SOC" if self.theory.spin_orbit and not after else "")
+
     def filled(self, spin: int) -> float:
         """How many of the listed bands of a spin channel the electron count fills at each k-point.
 

@@ -135,10 +135,13 @@ def emission_diagram(
         warnings.append(
             "Energies of charged cells are not corrected for their images: no dielectric constants were given."
         )
-    theory = low.theory.label
-    warnings.append(
-        f"The zero-phonon line rests on total energies and band edges of {theory}; its gap is an error of it too."
-    )
+    theory, edges = low.energy_theory, host.electronic_structure.theory.label
+    if theory == edges:
+        warnings.append(f"The zero-phonon line rests on the gap of {theory}: what that misses is missing in it too.")
+    else:
+        warnings.append(
+            f"Total energies are of {theory}, band edges of a {edges} calculation: the zero-phonon line mixes them."
+        )
     known = [error for error in errors if error is not None]
     return ConfigurationCoordinate(
         delta_q=length,

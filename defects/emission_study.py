@@ -11,6 +11,7 @@ from midgap.defects.configuration_coordinate import ConfigurationCoordinate
 from midgap.defects.emission import Host, PathPoint, Screening, emission_diagram
 from midgap.defects.lineshape import Coupling, Lineshape, lineshape
 from midgap.defects.parsers import read_folder
+from midgap.defects.radiative import RadiativeLifetime, radiative_lifetime
 from midgap.defects.site import DefectSite, find_defect
 from midgap.defects.vibrations import Modes, PartialCoupling, couple, read_phonopy
 from midgap.structures.document import Document, read_json
@@ -139,13 +140,16 @@ class EmissionReport(Document):
     Attributes
     ----------
     lines
-        The emission at each temperature, from the diagram's zero-phonon line.
+        The emission at each temperature, from the zero-phonon line.
+    lifetime
+        Radiative, at the mean energy of the first line; None where no oscillator strength was given.
     """
 
     diagram: ConfigurationCoordinate
     zero_phonon_line_eV: float
     coupling: Coupling
     lines: tuple[Lineshape, ...]
+    lifetime: RadiativeLifetime | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -156,6 +160,8 @@ def emission_report(
     modes: Path | None = None,
     zero_phonon_line_eV: float | None = None,
     sigma_eV: float | None = None,
+    oscillator_strength: float | None = None,
+    refractive_index: float = 1.0,
 ) -> EmissionReport:
     """The report of a study or a diagram.
 
@@ -169,14 +175,21 @@ def emission_report(
         Instead of the diagram's: from a better theory.
     sigma_eV
         See `midgap.defects.lineshape.lineshape`.
+    oscillator_strength, refractive_index
+        For the lifetime: of the emission, as `midgap levels` gives it, and of the surroundings.
     """
     diagram = read_diagram(path)
     coupling, warnings = read_coupling(path, diagram, modes)
     zero = diagram.zero_phonon_line_eV if zero_phonon_line_eV is None else zero_phonon_line_eV
+    lines = tuple(lineshape(zero, coupling, temperature_K=t, sigma_eV=sigma_eV) for t in temperatures_K)
+    lifetime = None
+    if oscillator_strength is not None:
+        lifetime = radiative_lifetime(lines[0].mean_eV, oscillator_strength, refractive_index)
     return EmissionReport(
         diagram=diagram,
         zero_phonon_line_eV=zero,
         coupling=coupling,
-        lines=tuple(lineshape(zero, coupling, temperature_K=t, sigma_eV=sigma_eV) for t in temperatures_K),
+        lines=lines,
+        lifetime=lifetime,
         warnings=(*diagram.warnings, *warnings),
     )

@@ -105,6 +105,8 @@ class FormationStudy(Document):
         defects = tuple(self._defect(one, beside, host, warnings) for one in self.defects)
         if self.vbm_eV is None or self.gap_eV is None:
             warnings.append(f"The band edges are those of the host's own calculation, {host.theory.label}.")
+        if host.energy_theory != host.theory.label:
+            warnings.append(f"Total energies are of {host.energy_theory}, not of {host.theory.label}.")
         first = FormationEnergies.from_dict(
             {
                 "host": region.compound,

@@ -126,7 +126,11 @@ def test_the_command_line_of_emission(midgap, tmp_path):
     found = EmissionReport.from_dict(json.loads(midgap("emission", path, "--zpl", 2.5, "--json").out))
     assert [line.temperature_K for line in found.lines] == [0.0, 300.0]
     assert found.diagram == known and found.zero_phonon_line_eV == 2.5
-    assert found.lines[0].fwhm_eV < found.lines[1].fwhm_eV
+    assert found.lines[0].fwhm_eV < found.lines[1].fwhm_eV and found.lifetime is None
+    # τ = 1.4992 m λ²/f, λ in m, f the oscillator strength in emission (Hilborn 1982): with λ in µm it is in 10 ns.
+    said = midgap("emission", path, "--oscillator-strength", 0.4, "--refractive-index", 1.5, "--json").out
+    lifetime = EmissionReport.from_dict(json.loads(said)).lifetime
+    assert lifetime.lifetime_ns == pytest.approx(14.992 * (1.239842 / lifetime.energy_eV) ** 2 / 0.4 / 1.5, rel=1e-3)
     assert "no such file" in midgap("emission", tmp_path / "none.json", code=2).err
     assert "without geometries" in midgap("emission", path, "--modes", path, code=2).err
     assert ".png, .pdf, .svg" in midgap("emission", path, "--picture", tmp_path / "e.txt", code=2).err
@@ -174,6 +178,7 @@ def test_a_study_of_folders_gives_the_diagram_of_its_points(tmp_path):
     geometry = known_points("ground", 0, 1, -20.0, GROUND_EV, 0.0)[1].electronic_structure.structure
     Modes(structure=geometry, energies_eV=[GROUND_EV], eigenvectors=along).write(tmp_path / "modes.json")
     report = emission_report(path, (0.0,), modes=tmp_path / "modes.json")
+    assert any("gap of PBE" in warning for warning in report.warnings)
     assert report.diagram.energy_difference_eV == pytest.approx(-21.0 + 5.0 + 20.0, abs=1e-6)
     expected = 0.5 * curvature(GROUND_EV) * LENGTH**2 / GROUND_EV
     assert report.coupling.total == pytest.approx(expected, rel=1e-4)
