@@ -64,6 +64,19 @@ def test_a_pure_sample_gives_an_upper_bound(phases):
     assert weak.trace_weight_fraction.hi > 2 * q.hi
 
 
+def test_command_says_how_much(tmp_path, phases, monkeypatch, capsys):
+    from midgap.cli.main import main
+
+    np.savetxt(tmp_path / "xrd.csv", np.c_[ANGLES, mixture(np.random.default_rng(4), phases, 0.05)], delimiter=",")
+    command = ["midgap", "diffraction", str(tmp_path / "xrd.csv"), "--host", "Cs4PbBr6", "--trace", "CsPbBr3"]
+    monkeypatch.setattr("sys.argv", [*command, "--picture", str(tmp_path / "xrd.png")])
+    with pytest.raises(SystemExit):
+        main()
+    assert "CsPbBr3 in Cs4PbBr6: " in (said := capsys.readouterr().out)
+    assert float(said.split("Cs4PbBr6: ")[1].split(" %")[0]) == pytest.approx(5.0, abs=0.3)
+    assert (tmp_path / "xrd.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_pattern_must_be_one(phases):
     with pytest.raises(InputError, match="must ascend"):
         trace_fraction(ANGLES[::-1], np.ones(ANGLES.size), *phases)

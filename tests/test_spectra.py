@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -153,19 +151,25 @@ def test_what_is_no_spectrum_is_refused(tmp_path):
         fit_line(NM, np.ones(NM.size))
 
 
-def test_command_prints_one_record_and_draws(tmp_path):
+def test_command_prints_one_record_and_draws(tmp_path, monkeypatch, capsys):
+    from midgap.cli.main import main
+
     rng = np.random.default_rng(5)
     noisy = GREEN + rng.normal(0, 5, NM.size)
     file = write(tmp_path / "pl.csv", "nm,cps\n" + "\n".join(f"{x},{y}" for x, y in zip(NM, noisy, strict=True)))
-    command = [sys.executable, "-m", "midgap.cli.main", "spectrum", str(file), "--json", "--medium", "air"]
-    shown = subprocess.run(
-        [*command, "--picture", str(tmp_path / "pl.png")], capture_output=True, text=True, check=True
-    )
-    record = ParticleRecord.from_dict(json.loads(shown.stdout))
+    command = ["midgap", "spectrum", str(file), "--json", "--medium", "air"]
+    monkeypatch.setattr("sys.argv", [*command, "--picture", str(tmp_path / "pl.png")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    record = ParticleRecord.from_dict(json.loads(capsys.readouterr().out))
+    assert not ended.value.code
     assert record.pl_peak_nm.value == pytest.approx(520, abs=0.2) and record.medium == "air"
     assert (tmp_path / "pl.png").read_bytes().startswith(b"\x89PNG")
-    wrong = subprocess.run([*command, "--unit", "eV"], capture_output=True, text=True)
-    assert wrong.returncode == 2 and "one of them is wrong" in wrong.stderr and "Traceback" not in wrong.stderr
+    monkeypatch.setattr("sys.argv", [*command, "--unit", "eV"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert ended.value.code == 2 and "one of them is wrong" in said.err and not said.out
 
 
 def test_any_bytes_are_a_spectrum_or_a_sentence(tmp_path):
