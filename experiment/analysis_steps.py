@@ -59,6 +59,8 @@ def fit_whole_decay(found: ParticleAnalysis, units: PhotonStream) -> dict[str, A
             ci_level=options.ci_level,
         )
     except (InputError, ComputationError) as error:
+        if options.response is not None and abs(options.response.bin_width_ns - bin_ns) > 1e-3 * bin_ns:
+            raise  # what was asked for cannot be done
         found.notes["tau_i_ns"] = str(error)
         return {}
     found.decay = fit

@@ -13,6 +13,7 @@ from midgap.experiment.photons import PhotonStream
 from midgap.experiment.ptu_writer import write_ptu
 from midgap.experiment.records import ParticleRecord, Records
 from midgap.experiment.response_files import read_response
+from midgap.experiment.responses import gaussian_response
 from midgap.experiment.simulation import BlinkingLevel, Dwell, Experiment, simulate
 from midgap.experiment.tables import read_records
 from midgap.structures.errors import InputError
@@ -145,6 +146,12 @@ def test_measured_response_from_a_stream(tmp_path):
     table.write_text("1 2 3\n4 5 6\n")
     with pytest.raises(InputError, match="two columns"):
         read_response(table)
+
+
+def test_response_of_another_bin_width_is_refused(blinking):
+    response = gaussian_response(0.3, 0.1, 4000)
+    with pytest.raises(InputError, match=r"0\.1"):
+        analyse(blinking, Options(response=response, blinking=False))
 
 
 @pytest.fixture
