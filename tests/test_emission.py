@@ -17,6 +17,7 @@ from midgap.structures.theory import LevelOfTheory
 from midgap.workflows.calculation import Calculation
 from midgap.workflows.emission import EmissionFlowMaker
 from midgap.workflows.engines import engine_named
+from midgap.workflows.execution import run
 from midgap.workflows.flows import LevelFlowMaker
 from midgap.workflows.local import run_flow
 from midgap.workflows.phonons import PhononFlowMaker
@@ -159,14 +160,32 @@ def test_the_raman_line_of_silicon(tmp_path):
     assert Modes.from_dict(again.output) == modes
 
 
+@pytest.mark.engine
+@pytest.mark.skipif(engine_named("cp2k").missing() is not None, reason=str(engine_named("cp2k").missing()))
+def test_forces_of_cp2k_are_the_slope_of_its_energy(tmp_path):
+    start = silicon()
+    way = np.array([[0.0, 0.0, 0.0], [0.8, 0.6, 0.0]])
+    basis = {"basis": "SZV-MOLOPT-SR-GTH", "cutoff_Ry": 120, "rel_cutoff_Ry": 30, "site_potentials": False}
+
+    def computed(step):
+        model = start.at(start.positions_ang + (0.1 + step) * way)
+        settings = basis | {"eps_scf": 1e-7}
+        asked = Calculation(model=model, theory=LevelOfTheory.named("pbe"), task="forces", engine_settings=settings)
+        return run(asked, "cp2k", tmp_path / f"{step}")
+
+    low, high = computed(-0.01), computed(0.01)
+    mean = (low.forces_eV_per_ang + high.forces_eV_per_ang) / 2
+    assert np.abs(mean.sum(axis=0)).max() < 1e-3
+    assert (mean * way).sum() == pytest.approx((low.total_energy_eV - high.total_energy_eV) / 0.02, rel=0.005)
+
+
 def test_forces_are_asked_only_of_engines_that_give_them():
     asked = Calculation(model=silicon(), theory=LevelOfTheory.named("pbe"), task="forces")
     engine_named("gpaw").check(asked)
     with pytest.raises(InputError, match="PBE here"):
         engine_named("gpaw").check(asked.model_copy(update={"theory": LevelOfTheory.named("hse06")}))
-    for other in ("cp2k", "vasp"):
-        with pytest.raises(InputError, match=r"forces here; use gpaw"):
-            engine_named(other).check(asked)
+    with pytest.raises(InputError, match=r"forces here; use gpaw or cp2k"):
+        engine_named("vasp").check(asked)
     with pytest.raises(InputError, match="cluster"):
         from pymatgen.core import IMolecule
 

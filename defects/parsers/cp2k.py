@@ -196,6 +196,21 @@ def total_energy_eV(text: str) -> float | None:
     return float(found[-1]) * EV_PER_HARTREE if found else None
 
 
+FORCE_ROW = re.compile(
+    r"^ +(?:FORCES\| +\d+|\d+ +\d+ +[A-Z][a-z]?) +(-?\d+\.\d+) +(-?\d+\.\d+) +(-?\d+\.\d+)", re.MULTILINE
+)
+"""Of the table of forces: with the element until 2023.1, marked FORCES| in later releases."""
+
+
+def forces_au(text: str) -> np.ndarray | None:
+    """The last forces that a run printed, hartree/bohr, shape (n, 3)."""
+    start = max(text.rfind("ATOMIC FORCES in"), text.rfind("FORCES| Atomic forces"))
+    if start < 0:
+        return None
+    table = re.split(r"SUM OF|FORCES\| Sum", text[start:], maxsplit=1)[0]
+    return np.array(FORCE_ROW.findall(table), dtype=float).reshape(-1, 3)
+
+
 def read_frames(path: Path) -> list[tuple[float | None, np.ndarray]]:
     """The whole frames of one of CP2K's ``.xyz`` files: energy in hartree and the numbers of each atom.
 

@@ -42,6 +42,7 @@ class Cp2k(Engine):
 
     name = "cp2k"
     theories = ("pbe", "hse06")
+    tasks = ("relax", "static", "forces")
     periodic = True
     clusters = True
 
@@ -128,6 +129,8 @@ class Cp2k(Engine):
         if not parser.scf_converged(text):
             raise ComputationError(_not_converged(text, calculation, settings))
         relaxed = _relaxation(text, calculation, folder) if calculation.task == "relax" else {}
+        if calculation.task == "forces":
+            relaxed = _forces(text, calculation, folder)
         structure = None
         if calculation.task == "static":
             structure = parser.read_cp2k(folder, structure=model.structure, theory=calculation.theory)
@@ -239,6 +242,18 @@ def _relaxation(text: str, calculation: Calculation, folder: Path) -> dict[str, 
         "model": model.at(final, coordinates=f"relaxed by CP2K, {calculation.theory.label}"),
         "relaxation_energies_eV": tuple(energy * EV_PER_HARTREE for energy, _ in positions if energy is not None),
         "max_force_eV_per_ang": fmax,
+    }
+
+
+def _forces(text: str, calculation: Calculation, folder: Path) -> dict[str, object]:
+    """What a single point adds to the result; ghosts, which come last, feel nothing that counts."""
+    forces = parser.forces_au(text)
+    atoms = len(calculation.model.structure)
+    if forces is None or len(forces) < atoms:
+        raise ComputationError(f"{folder / OUTPUT} lacks the forces on the atoms of {calculation.model.name}.")
+    return {
+        "forces_eV_per_ang": forces[:atoms] * EV_PER_HARTREE / BOHR_ANG,
+        "max_force_eV_per_ang": _largest(forces[:atoms]),
     }
 
 

@@ -126,13 +126,15 @@ def input_text(
     elements = model.species + (ghost_species(model) if model.ghosts is not None else [])
     hybrid = theory.functional == "HSE06"
     kinds = data.kinds(elements, settings.basis, settings.aux_basis if hybrid else None)
-    moving = calculation.task == "relax"
+    moving, forces = calculation.task == "relax", calculation.task == "forces"
+    run_type = {"relax": "GEO_OPT", "static": "ENERGY", "forces": "ENERGY_FORCE"}[calculation.task]
     sections: Section = {
-        "GLOBAL": {"PROJECT": PROJECT, "RUN_TYPE": "GEO_OPT" if moving else "ENERGY", "PRINT_LEVEL": "MEDIUM"},
+        "GLOBAL": {"PROJECT": PROJECT, "RUN_TYPE": run_type, "PRINT_LEVEL": "MEDIUM"},
         "FORCE_EVAL": {
             "METHOD": "QS",
-            "DFT": _dft(calculation, settings, kinds, results=not (moving or first_guess)),
+            "DFT": _dft(calculation, settings, kinds, results=not (moving or forces or first_guess)),
             "SUBSYS": _subsys(model, settings, kinds),
+            "PRINT": {"FORCES": {"_": "ON", "NDIGITS": 12}} if forces else None,
         },
     }
     if moving:
@@ -217,7 +219,7 @@ def _dft(
 
 def scf_threshold(calculation: Calculation, settings: Cp2kSettings) -> float:
     """Largest change of the density matrix that counts as converged."""
-    return settings.eps_scf or (1e-6 if calculation.task == "relax" else 1e-5)
+    return settings.eps_scf or {"relax": 1e-6, "static": 1e-5, "forces": 1e-7}[calculation.task]
 
 
 def density_cutoff_Ry(settings: Cp2kSettings, kinds: Mapping[str, AtomicKind]) -> float:
