@@ -238,7 +238,7 @@ class LevelReport(Document):
     defect: DefectSite | None = None
     alignment: Alignment
     levels: tuple[Level, ...] = ()
-    transitions: tuple[Transition, ...] = ()
+    transitions: tuple[Transition, ...]  # none is a statement: a report without the word is an old one
     bookkeeping: Bookkeeping | None = None
     thresholds: Thresholds | None = None
     total_energy_eV: float | None = None

@@ -1,6 +1,9 @@
-"""Keep the results of a finished ``midgap run --preset demo`` as this folder's example and the README's picture.
+"""Keep the results of finished runs as this folder's examples, and the README's picture.
 
-python examples/collect.py DEMO_FOLDER
+python examples/collect.py DEMO_FOLDER [MORE...]
+
+DEMO_FOLDER is that of ``midgap run --preset demo``; MORE are folders of single calculations, as a flow or
+`midgap.workflows.execution.run` leaves them: V_Br⁻ and the clusters of Cs4PbBr6, the vacancy of CsPbBr3.
 """
 
 import json
@@ -14,25 +17,36 @@ from midgap.experiment.records import published_records
 from midgap.report.figures import level_figure
 
 HERE = Path(__file__).parent
-NAMES = {"pristine_22": "pristine", "V_Br1_q0_22": "V_Br0", "V_Br1_q+1_22": "V_Br+"}
+NAMES = {
+    "pristine_22": "Cs4PbBr6/pristine",
+    "V_Br1_q0_22": "Cs4PbBr6/V_Br0",
+    "V_Br1_q+1_22": "Cs4PbBr6/V_Br+",
+    "V_Br1_q-1_22": "Cs4PbBr6/V_Br-",
+    "octahedron_PbBr6_embedded": "Cs4PbBr6/octahedron",
+    "V_Br1_q0_PbBr5_embedded": "Cs4PbBr6/octahedron_V_Br0",
+    "V_Br1_q+1_PbBr5_embedded": "Cs4PbBr6/octahedron_V_Br+",
+    "pristine_40": "CsPbBr3/pristine",
+    "V_Br1_q0_40": "CsPbBr3/V_Br0",
+}
 
 
-def main(run: Path) -> None:
+def main(run: Path, *more: Path) -> None:
     """Copy the results that need no engine to look at, and draw the picture."""
     out = HERE / "Cs4PbBr6"
     out.mkdir(exist_ok=True)
     for name in ("levels.json", "comparison.json"):
         shutil.copy(run / name, out / name)
-    for path in sorted((run / "jobs").glob("*/result.json")):
+    for path in [*sorted((run / "jobs").glob("*/result.json")), *(folder / "result.json" for folder in more)]:
         result = json.loads(path.read_text())
         name = NAMES.get(result["model"]["name"])
         if name is not None and result["task"] == "static":
-            (out / name).mkdir(exist_ok=True)
-            shutil.copy(path, out / name / "result.json")
+            (HERE / name).mkdir(parents=True, exist_ok=True)
+            result["model"]["embedding"] = None  # 10,000 point charges, which `midgap build` makes anew
+            (HERE / name / "result.json").write_text(json.dumps(result, ensure_ascii=False) + "\n")
     levels, records = Levels.read(out / "levels.json"), published_records("Cs4PbBr6")
     figure = level_figure(levels, best_theory(levels.reports), compare(levels, records), main_peak(records))
     figure.savefig(HERE.parent / "docs" / "levels.png", dpi=130, facecolor="white")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:]))
