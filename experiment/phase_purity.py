@@ -25,9 +25,10 @@ Floats = NDArray[np.float64]
 SCHERRER = 0.9
 CU_KALPHA2_ANG = 1.544427
 """Cu Kα2 (Hölzer et al., Phys. Rev. A 56, 4554 (1997))."""
-STRAIN = 0.02
-"""How much longer or shorter than the model a lattice may be: relaxed lattices are off by 1 to 2 %."""
-SIZES_NM = (3.0, 300.0)
+STRAIN = 0.015
+"""How much longer or shorter than the model a lattice may be: relaxed lattices are off by 1 to 1.5 %."""
+SIZES_NM = (5.0, 300.0)
+"""Lines of smaller crystallites are as broad as a background."""
 TAIL = 15.0
 """Full widths at half maximum at which a line ends: the Lorentzian has fallen to a thousandth."""
 
@@ -46,7 +47,8 @@ class PhaseFraction(Document):
     trace_weight_fraction
         0 to 1; without a lower end, ``hi`` is the upper bound at ``ci_level`` (one-sided) and ``value`` the best fit.
     seen
-        Whether zero is outside of the interval.
+        Whether chance would give as much in a pattern without it less often than 1 - ``ci_level``, wherever its lines
+        may lie.
     strain
         Of host and trace: the fitted lattice over the model's, minus one; None for a trace that is not seen.
     size_nm
@@ -200,7 +202,10 @@ def trace_fraction(
         return (2 * fit(fraction, [best.x]).cost - 2 * best.cost) / widened
 
     two_sided, one_sided = float(chi2.ppf(ci_level, 1)), float(chi2.ppf(2 * ci_level - 1, 1))
-    seen = value > 0 and rise(0.0) > two_sided
+    # With its lattice and size free, the second phase has many places to find a chance bump in: the probability of one
+    # is shared among them (Bonferroni).
+    places = _places(phases[1], wavelength_ang, float(x[-1]), math.exp(best.x[3]))
+    seen = value > 0 and rise(0.0) > float(chi2.isf((1 - ci_level) / places, 1))
     level = two_sided if seen else one_sided
     lo = _end(rise, value, level, -1) if seen else None
     hi = _end(rise, value, level, 1)
@@ -219,6 +224,17 @@ def trace_fraction(
         trace=scales[1] * b,
         background=smooth @ scales[2:],
     )
+
+
+def _places(phase: Reflections, wavelength_ang: float, highest_deg: float, size_nm: float) -> float:
+    """How many places the strongest line has within the strains allowed, one line width apart, times a few sizes."""
+    sine = wavelength_ang / (2 * phase.d_ang)
+    there = sine < math.sin(math.radians(0.5 * highest_deg))
+    theta = np.arcsin(sine[there])
+    strongest = theta[int((phase.strength[there] * _lorentz_polarisation(theta)).argmax())]
+    reach = 4 * STRAIN * math.tan(strongest)
+    fwhm = SCHERRER * wavelength_ang / (10 * size_nm * math.cos(strongest))
+    return max(1.0, reach / fwhm) * math.log(SIZES_NM[1] / SIZES_NM[0])
 
 
 def _end(rise: Callable[[float], float], value: float, level: float, side: int) -> float:
