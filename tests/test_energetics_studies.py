@@ -1,15 +1,17 @@
 """Studies from folders, on the command line and in pictures."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from midgap.defects.configuration_coordinate import ConfigurationCoordinate, curvature, from_four_energies
-from midgap.defects.emission_study import EmissionReport, emission_report
+from midgap.defects.emission_study import EmissionReport, EmissionStudy, emission_report
 from midgap.defects.formation import DefectEnergy, FormationEnergies
-from midgap.defects.formation_study import FormationReport, formation_report
+from midgap.defects.formation_study import FormationReport, FormationStudy, formation_report
 from midgap.defects.lineshape import Coupling, lineshape
 from midgap.defects.phases import Phase, stability_region
 from midgap.report.energetics import (
@@ -224,3 +226,10 @@ def test_pictures_are_files(tmp_path):
         assert write_figure(tmp_path / "x.png", figure).stat().st_size > 5000
     with pytest.raises(InputError, match="a name that ends so"):
         write_figure(tmp_path / "x.doc", figure)
+
+
+def test_the_studies_of_the_documentation_are_studies():
+    page = (Path(__file__).parents[1] / "docs" / "energetics.md").read_text()
+    formation, emission = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    assert FormationStudy.from_dict(formation).screening.electronic == 3.3
+    assert EmissionStudy.from_dict(emission).excited[1.0] == "V+_in_V0"
