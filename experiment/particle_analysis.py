@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from midgap.experiment.antibunching import Background, PulsedG2
+from midgap.experiment.antibunching import PulsedG2
 from midgap.experiment.antibunching_cw import ContinuousG2
 from midgap.experiment.blinking import IntensityLevels, Trace
 from midgap.experiment.coincidences import TimePairs
+from midgap.experiment.gated_pairs import Background
 from midgap.experiment.level_lifetimes import SegmentLifetimes
 from midgap.experiment.lifetimes import DecayFit
 from midgap.experiment.molecule_like import LevelSharpness, LifetimeOverIntensity

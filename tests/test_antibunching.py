@@ -8,7 +8,6 @@ import pytest
 from scipy.stats import binom, poisson
 
 from midgap.experiment.antibunching import (
-    Background,
     brouri,
     find_zero_lag,
     is_single,
@@ -18,6 +17,7 @@ from midgap.experiment.antibunching import (
 from midgap.experiment.antibunching_cw import continuous_g2, dip
 from midgap.experiment.coincidences import Alignment, circular_delay, pulse_pairs, steepest_rise, time_pairs
 from midgap.experiment.counting import combine, poisson_interval, ratio_interval
+from midgap.experiment.gated_pairs import Background
 from midgap.experiment.photons import PhotonStream
 from midgap.experiment.records import Quantity
 from midgap.experiment.simulation import BlinkingLevel, Dwell, Experiment, simulate
