@@ -18,6 +18,11 @@ import stack as cluster_stack
 from harness import BIN, Cluster, until
 
 
+def pytest_collection_modifyitems(items):
+    """The first test sends what takes long; refusals are tested while that waits and runs."""
+    items.sort(key=lambda item: (item.name != "test_scancel_then_rerun", "test_bad_input" not in item.nodeid))
+
+
 @pytest.fixture(scope="session")
 def cluster():
     lacking = cluster_stack.missing()
