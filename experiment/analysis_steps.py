@@ -165,6 +165,11 @@ def _g2_fields(found: ParticleAnalysis, g2: PulsedG2 | ContinuousG2) -> dict[str
         found.notes["g2_0_gated"] = "no gate behind which g2(0) no longer changes"
     elif gate == 0:
         found.notes["g2_0_gated"] = "g2(0) does not change with the gate beyond chance; none is needed"
+    else:
+        found.notes["g2_0_gated"] = (
+            f"both photons later than {gate:.3g} ns after the pulse; the gate was chosen by these same pairs, so the interval, "
+            "and that of M, is too narrow: of 200 simulated ones at 95 % 82 % held the truth (75 to 87 %)"
+        )
     found.notes["n_emitters_M"] = f"from the {g2.n_emitters_from} g2(0): {verdict}. {BIEXCITON_CAVEAT}"
     return fields | {
         "g2_center_counts": g2.center_counts,
