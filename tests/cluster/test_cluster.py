@@ -294,12 +294,14 @@ def test_pilot_runs_many_jobs_in_one_allocation(sent):
     assert len({doc["output"]["queue_job"] for doc in documents}) <= 2
 
 
-def test_ssh_worker(cluster, sent):
+def test_ssh_worker(cluster, sent, monkeypatch):
     job = sent.only("ssh")
     sent.finished("ssh")
     output = sent.outputs("ssh")[job.name]
     assert output["queue_job"] == sent.only("ssh").queue_id
-    with sent.flow("ssh") as flow:
+    # Fabric looks at stdin, which pytest does not allow.
+    with Path(os.devnull).open() as nothing, sent.flow("ssh") as flow:
+        monkeypatch.setattr("sys.stdin", nothing)
         (said,) = flow._peek("cluster", flow.views())
     assert "SCF, iteration" in said and said.endswith("eV")
     told = json.loads(cluster.midgap("doctor", "--project", "ssh", "--worker", "cluster", "--json"))
