@@ -54,19 +54,17 @@ def command(
     for name, side in (
         ("model", "left"),
         ("what", "left"),
-        ("charge", "right"),
         ("unpaired", "right"),
         ("site", "left"),
         ("× in cell", "right"),
     ):
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
+        table.add_column(name, justify=side, no_wrap=name == "model", overflow="fold")  # type: ignore[arg-type]
     for model in models:
         site = "" if model.vacancy is None else f"{model.vacancy.site} ({model.vacancy.wyckoff})"
         times = "" if model.vacancy is None else str(model.vacancy.multiplicity)
         table.add_row(
             model.name,
             model.label,
-            f"{model.charge:+d}" if model.charge else "0",
             str(model.unpaired_electrons),
             site,
             times,

@@ -84,5 +84,7 @@ class LevelOfTheory(Document):
 
     @property
     def label(self) -> str:
-        """For tables and figures: ``HSE06+SOC``."""
-        return self.functional + ("+SOC" if self.spin_orbit else "")
+        """For tables and figures: ``HSE06+SOC``, ``PBE+D3``."""
+        return (
+            self.functional + (f"+{self.dispersion}" if self.dispersion else "") + ("+SOC" if self.spin_orbit else "")
+        )
