@@ -73,7 +73,7 @@ def level_diagram(
         right += 1.5
         _draw_measured(ax, measured, left, right - 0.75)
     for x, (report, model) in zip(places, shown, strict=True):
-        _draw_column(ax, x, report, top)
+        _draw_column(ax, x, report, top, None if measured is None else measured.value)
         _text(ax, x, top + 0.1, _heading(report, model), NORMAL)
         _draw_published(ax, x - HALF - 0.06, [row for row in published if row.model == report.model])
     ax.set(xlim=(left, right), ylim=(BOTTOM, top), xticks=[], facecolor="none")
@@ -100,7 +100,7 @@ def _heading(report: LevelReport, model: Model | None) -> str:
     return "\n".join(lines if model is None else [*lines, f"{len(model.structure)} atoms"])
 
 
-def _draw_column(ax: Axes, x: float, report: LevelReport, top: float) -> None:
+def _draw_column(ax: Axes, x: float, report: LevelReport, top: float, line: float | None) -> None:
     gap = report.gap_eV or 0.0
     sides = (x - HALF, x + HALF)
     for block, colour in (((BOTTOM, 0.0), VALENCE), ((gap, top), CONDUCTION)):
@@ -113,7 +113,8 @@ def _draw_column(ax: Axes, x: float, report: LevelReport, top: float) -> None:
         width = 1.6 if weight is None else 1.0 + 2.0 * min(max(weight, 0.0), 1.0)
         y = level.above_vbm_eV
         _line(ax, sides, y, LEVEL.light, width, style="solid" if level.kind == "deep" else DASHED, zorder=5)
-        _text(ax, x + HALF, height + 0.045, f"{y:.2f}", SMALL, LEVEL.light, "right")
+        struck = line is not None and height < line < height + 0.3
+        _text(ax, x + HALF, y - 0.25 if struck else height + 0.045, f"{y:.2f}", SMALL, LEVEL.light, "right")
         if error := report.alignment.uncertainty_eV:
             ax.errorbar([x - 0.8 * HALF], [y], yerr=error, color=INK.light, linewidth=0.9, capsize=1.8, zorder=6)
         _draw_electrons(ax, x - 0.06, level)
