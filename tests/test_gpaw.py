@@ -119,7 +119,7 @@ def test_an_scf_that_does_not_converge_says_so(tmp_path):
 
 def test_what_gpaw_cannot_do_is_refused():
     mgo = cell(4.21, "Mg", "O")
-    with pytest.raises(InputError, match="relaxes with PBE"):
+    with pytest.raises(InputError, match="forces with PBE"):
         ENGINE.check(calculation(mgo, "hse06", "relax"))
     with pytest.raises(InputError, match="no setting ecut"):
         ENGINE.check(calculation(mgo, engine_settings={"ecut": 300}))
