@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from midgap.defects.report import LevelReport
+from midgap.experiment.photon_energy import wavelength_nm
 
 FEW = 8
 """With more transitions than this, those among the levels are left to the JSON."""
@@ -106,12 +107,10 @@ def _alignment(report: LevelReport) -> str:
 
 
 def _print_transitions(console: Console, report: LevelReport) -> None:
-    """One row a transition, brightest first where the engine gave dipoles."""
+    """One row a transition."""
     if not report.transitions:
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("transition", "from", "to", "eV", "nm", "f", "in this charge state"):
-        table.add_column(name, justify="left" if name == "transition" else "right")
+    rows = []
     for one in report.transitions:
         if one.upper is not None and one.lower is not None and len(report.transitions) > FEW:
             continue
@@ -124,8 +123,8 @@ def _print_transitions(console: Console, report: LevelReport) -> None:
         if says == "absorbs":
             label, ends = " → ".join(reversed(one.label.split(" → "))), ends[::-1]
         strength = "–" if one.oscillator_strength is None else f"{one.oscillator_strength:.2g}"
-        table.add_row(label, *ends, eV(one.energy_eV), f"{1239.84 / one.energy_eV:.0f}", strength, says)
-    console.print(table)
+        rows.append([label, *ends, eV(one.energy_eV), f"{wavelength_nm(one.energy_eV):.0f}", strength, says])
+    console.print(plain_table(["transition", "from", "to", "eV", "nm", "f", "in this charge state"], rows))
     console.print(
         "[dim]f: oscillator strength, averaged over directions; – where the engine gave no wavefunctions[/]",
         highlight=False,

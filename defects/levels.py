@@ -30,16 +30,13 @@ from midgap.defects.report import (
 )
 from midgap.defects.site import DefectSite, check_site_is_filled, find_defect, neighbour_shell, site_distances
 from midgap.defects.states import State, degenerate_groups, mean_weights, states_of
-from midgap.defects.transitions import across_the_gap, optical_transitions
+from midgap.defects.transitions import FEW_ELECTRONS, across_the_gap, optical_transitions
 from midgap.structures.model import Vacancy
 
 LARGE_SCATTER_EV = 0.15
 """Potentials of far sites that differ by more than this are not those of a bulk-like region."""
 
 NOTABLE_EV = 0.1
-
-FEW_ELECTRONS = 0.01
-"""Less than this is rounding, not a carrier."""
 
 
 def identify_levels(
@@ -230,7 +227,7 @@ class _Finding:
         """Levels in order of energy, each with its states."""
         found = [(level, group.states) for group in self._groups() if (level := self._level(group)) is not None]
         found.sort(key=lambda pair: pair[0].energy_eV)
-        return list(zip(self._partnered([level for level, _ in found]), [s for _, s in found], strict=True))
+        return self._partnered(found)
 
     def _groups(self) -> Iterator[_Found]:
         depth = self.limits.band_depth_eV
@@ -321,9 +318,10 @@ class _Finding:
             where.participation_ratio < self.limits.spread * where.host_participation_ratio
         )
 
-    def _partnered(self, levels: list[Level]) -> list[Level]:
+    def _partnered(self, found: list[tuple[Level, tuple[State, ...]]]) -> list[tuple[Level, tuple[State, ...]]]:
         """Each level with the index of the one that exchange split from it."""
-        weights = [self._weights_of(level) for level in levels]
+        levels = [level for level, _ in found]
+        weights = [states[0].weights for _, states in found]
         partner: dict[int, int] = {}
         pairs = sorted(
             (
@@ -336,12 +334,7 @@ class _Finding:
         for minus_overlap, i, j in pairs:
             if -minus_overlap >= self.limits.partner_overlap and i not in partner and j not in partner:
                 partner[i], partner[j] = j, i
-        return [level.model_copy(update={"partner": partner.get(i)}) for i, level in enumerate(levels)]
-
-    def _weights_of(self, level: Level) -> np.ndarray | None:
-        first = level.band_index - 1 - self.structure.first_band
-        spin = 1 if level.spin == "down" else 0
-        return next((s.weights for s in self.states if s.spin == spin and s.band == first), None)
+        return [(level.model_copy(update={"partner": partner.get(i)}), s) for i, (level, s) in enumerate(found)]
 
     # --- electrons and light -----------------------------------------------------------------
 

@@ -17,7 +17,8 @@ EDGE_WIDTH_EV = 0.1
 TWO_M_OVER_HBAR2 = 0.262468426
 """2m/ħ² in 1/(eV Å²): f = (2m/ħ²) ΔE |r|²/3 for unpolarised light."""
 
-SMALL = 0.01
+FEW_ELECTRONS = 0.01
+"""Less than this is rounding, not a carrier."""
 
 
 def optical_transitions(
@@ -49,16 +50,18 @@ def optical_transitions(
         room = level.degeneracy - level.occupation
         with_edges = None if _spins(level) is None else True
         if level.above_vbm_eV > 0:
-            filled = level.occupation > SMALL
+            filled = level.occupation > FEW_ELECTRONS
             found.append(_transition(structure, i, None, level.above_vbm_eV, filled, states, top, with_edges))
         if level.below_cbm_eV > 0:
-            found.append(_transition(structure, None, i, level.below_cbm_eV, room > SMALL, bottom, states, with_edges))
+            found.append(
+                _transition(structure, None, i, level.below_cbm_eV, room > FEW_ELECTRONS, bottom, states, with_edges)
+            )
         for j, (lower, lower_states) in enumerate(levels[:i]):
             if lower.kind == "resonant" or lower.partner == i:
                 continue
             here, there = _spins(level), _spins(lower)
             allowed = None if here is None or there is None else bool(here & there)
-            emits = lower.occupation > SMALL and room > SMALL
+            emits = lower.occupation > FEW_ELECTRONS and room > FEW_ELECTRONS
             energy = level.energy_eV - lower.energy_eV
             found.append(_transition(structure, i, j, energy, emits, states, lower_states, allowed))
     return tuple(found)
