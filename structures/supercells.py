@@ -87,10 +87,12 @@ def most_isotropic(cell: IStructure, max_atoms: int) -> Matrix:
 
     Examples
     --------
-    >>> from pymatgen.core import Lattice, Structure
-    >>> cubic = Structure(Lattice.cubic(4.3), ["Cs", "Br"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    >>> sum(map(abs, most_isotropic(cubic, 16)[0]))
-    2
+    Of four simple cubic cells the body-centred arrangement keeps images apart by √3 lattice constants.
+
+    >>> from pymatgen.core import IStructure, Lattice
+    >>> cubic = IStructure(Lattice.cubic(1.0), ["Cs", "Br"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    >>> round(image_distance_ang(np.array(most_isotropic(cubic, 8))) ** 2, 9)
+    3.0
     """
     if max_atoms < len(cell):
         raise InputError(
