@@ -9,6 +9,11 @@ import typer
 
 def command(
     material: str = typer.Option("Cs4PbBr6", help="A known material, or a CIF, POSCAR or extended XYZ file."),
+    substitute: list[str] | None = typer.Option(
+        None,
+        metavar="OLD=NEW",
+        help="Put another element in an element's place, e.g. Br=Cl; the cell is scaled by ionic radii. Relax it.",
+    ),
     out: Path = typer.Option(Path("models"), help="Folder to write to."),
     max_atoms: int | None = typer.Option(
         None, min=1, help="Most isotropic supercell of at most so many atoms (default: primitive cell)."
@@ -28,7 +33,7 @@ def command(
     """Build pristine cells, vacancies at every inequivalent site and charge, and clusters."""
     import json
 
-    from midgap.cli.options import parse_charges
+    from midgap.cli.options import parse_charges, parse_replacing
     from midgap.structures.build import build_models
     from midgap.structures.export import export_models
     from midgap.structures.vacancies import rattle as rattled
@@ -40,6 +45,7 @@ def command(
         species=species,
         charges=None if charges is None else parse_charges(charges),
         clusters=clusters,
+        replacing=parse_replacing(substitute or ()),
     )
     if rattle:
         models = [rattled(model, rattle, seed) if model.vacancy and model.periodic else model for model in models]

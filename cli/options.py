@@ -21,6 +21,23 @@ def parse_charges(text: str) -> tuple[int, ...]:
         raise InputError(f"--charges takes integers with commas, such as -1,0,1; not {text!r}.") from None
 
 
+def parse_replacing(words: Sequence[str]) -> dict[str, str]:
+    """``["Br=Cl"]`` as elements by those they replace.
+
+    Raises
+    ------
+    InputError
+        A part is not OLD=NEW, or an element is replaced twice.
+    """
+    pairs = [tuple(part.strip() for part in word.split("=")) for word in words]
+    for word, pair in zip(words, pairs, strict=True):
+        if len(pair) != 2 or not all(pair):
+            raise InputError(f"--substitute takes OLD=NEW, such as Br=Cl; not {word!r}.")
+    if len({pair[0] for pair in pairs}) < len(pairs):
+        raise InputError("--substitute names an element twice.")
+    return {pair[0]: pair[1] for pair in pairs}
+
+
 def parse_mesh(text: str) -> tuple[int, int, int]:
     """``"2,2,2"`` or ``"2x2x2"`` as a mesh.
 

@@ -21,6 +21,11 @@ Theory = Annotated[str | None, typer.Option(help="pbe, pbe+soc, hse06 or hse06+s
 Charges = Annotated[
     str | None, typer.Option(help="Charges of the vacancies, e.g. --charges=-1,0,1. (default: the preset's)")
 ]
+Species = Annotated[str | None, typer.Option(help="Whose vacancies, e.g. O. (default: the halide)")]
+MaxAtoms = Annotated[
+    int | None,
+    typer.Option(min=1, help="Most isotropic supercells of at most so many atoms. (default: the preset's)"),
+]
 Relax = Annotated[
     str | None,
     typer.Option(
@@ -52,6 +57,8 @@ def question(
     relax: str | None = None,
     settings: list[str] | None = None,
     kpoints: str | None = None,
+    species: str | None = None,
+    max_atoms: int | None = None,
 ) -> Preset:
     """The preset, changed as asked."""
     from midgap.cli.options import parse_charges, parse_mesh, parse_settings
@@ -64,6 +71,10 @@ def question(
         change["material"] = material
     if charges is not None:
         change["charges"] = parse_charges(charges)
+    if species is not None:
+        change["species"] = species
+    if max_atoms is not None:
+        change["max_atoms"] = max_atoms
     asked = asked.model_copy(update=change)
     if engine is not None:
         asked = asked.with_engine(engine_named(engine).name)

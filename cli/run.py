@@ -12,10 +12,12 @@ from midgap.cli.question import (
     EngineName,
     KPoints,
     Material,
+    MaxAtoms,
     PresetName,
     RecordsFile,
     Relax,
     Settings,
+    Species,
     Theory,
     question,
 )
@@ -37,6 +39,8 @@ def command(
     relax: Relax = None,
     settings: Settings = None,
     kpoints: KPoints = None,
+    species: Species = None,
+    max_atoms: MaxAtoms = None,
     records: RecordsFile = None,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
@@ -53,7 +57,7 @@ def command(
     from rich.console import Console
 
     talk = Console(stderr=True)
-    asked = question(preset, material, engine, theory, charges, relax, settings, kpoints)
+    asked = question(preset, material, engine, theory, charges, relax, settings, kpoints, species, max_atoms)
     if not dry_run:
         talk.print(f"[bold]{asked.material}[/]: {asked.in_words}", highlight=False)
     measured = measured_records(records, asked.material)

@@ -12,9 +12,11 @@ from midgap.cli.question import (
     EngineName,
     KPoints,
     Material,
+    MaxAtoms,
     PresetName,
     Relax,
     Settings,
+    Species,
     Theory,
     question,
 )
@@ -36,6 +38,8 @@ def command(
     relax: Relax = None,
     settings: Settings = None,
     kpoints: KPoints = None,
+    species: Species = None,
+    max_atoms: MaxAtoms = None,
     worker: Annotated[str | None, typer.Option(help="Where to compute. (default: the project's first)")] = None,
     project: ProjectName = None,
     out: Annotated[Path, typer.Option(help="Folder by which the flow is known, and for its results.")] = Path(
@@ -65,7 +69,7 @@ def command(
     from midgap.workflows.cluster.project import open_project, probe, queue_of, worker_named
 
     talk = Console(stderr=True)
-    asked = question(preset, material, engine, theory, charges, relax, settings, kpoints)
+    asked = question(preset, material, engine, theory, charges, relax, settings, kpoints, species, max_atoms)
     opened = open_project(project)
     name, _ = worker_named(opened, worker)
     queue = queue_of(opened, name)

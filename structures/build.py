@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from midgap.structures.crystals import check_distances, load_crystal, primitive
 from midgap.structures.crystals import conventional as conventional_cell
 from midgap.structures.errors import InputError
 from midgap.structures.model import Model
+from midgap.structures.substitution import substitute
 from midgap.structures.supercells import Matrix, as_matrix, image_distance_ang, most_isotropic, supercell
 from midgap.structures.vacancies import inequivalent_sites, make_vacancy, usual_charges
 
@@ -26,6 +27,7 @@ def build_models(
     species: str | None = None,
     charges: Sequence[int] | None = None,
     clusters: bool = True,
+    replacing: Mapping[str, str] | None = None,
 ) -> list[Model]:
     """Build the pristine cell, its vacancies and, if asked, its clusters.
 
@@ -43,6 +45,8 @@ def build_models(
         Charge states, in e.
     clusters
         Also cut the octahedron, the octahedron with the vacancy in each charge, and the formula unit.
+    replacing
+        Elements to replace first, see `midgap.structures.substitution.substitute`.
 
     Returns
     -------
@@ -52,14 +56,20 @@ def build_models(
     Raises
     ------
     InputError
-        See `load_crystal`, `inequivalent_sites`, `most_isotropic`.
+        See `load_crystal`, `substitute`, `inequivalent_sites`, `most_isotropic`.
     """
     structure, provenance = load_crystal(material)
+    if replacing:
+        structure, changed = substitute(structure, replacing)
+        # What is known of the crystal's coordinates is not known of its relative's.
+        provenance = {"from": str(material)} | changed
     cell = primitive(structure)
     species = halide(cell) if species is None else _known_element(species)
     charges = usual_charges(species) if charges is None else charges
     formula = (
-        cell.composition.reduced_formula if not isinstance(material, str) or Path(material).is_file() else material
+        cell.composition.reduced_formula
+        if replacing or not isinstance(material, str) or Path(material).is_file()
+        else material
     )
     matrix: Matrix
     if conventional:

@@ -29,6 +29,8 @@ class Preset(Document):
     ----------
     about
         For people: what it is for; `in_words` says what it computes.
+    species
+        Whose vacancies; None is the crystal's halide.
     max_atoms
         Size of the supercells; None is the primitive cell.
     charges
@@ -52,6 +54,7 @@ class Preset(Document):
     material: str = "Cs4PbBr6"
     engine: str = "gpaw"
     cluster_engine: str = "pyscf"
+    species: str | None = None
     max_atoms: PositiveInt | None = None
     charges: tuple[int, ...] = (-1, 0, 1)
     clusters: Clusters = "none"
@@ -147,12 +150,16 @@ class Preset(Document):
         from midgap.workflows.flows import wanted_clusters
 
         every = build_models(
-            self.material, max_atoms=self.max_atoms, charges=self.charges, clusters=self.clusters != "none"
+            self.material,
+            max_atoms=self.max_atoms,
+            species=self.species,
+            charges=self.charges,
+            clusters=self.clusters != "none",
         )
         crystals = engine_named(self.engine).periodic
         models = [model for model in every if model.periodic and crystals]
         if self.conventional and crystals:
-            models += build_models(self.material, conventional=True, charges=(), clusters=False)
+            models += build_models(self.material, conventional=True, species=self.species, charges=(), clusters=False)
         models += wanted_clusters([model for model in every if not model.periodic], self.clusters)
         if not models:
             raise InputError(
@@ -176,10 +183,10 @@ class Preset(Document):
         from midgap.workflows.flows import HostFlowMaker, is_relaxed
 
         if self.relax and engine_named(self.engine).periodic:
-            (host,) = build_models(self.material, charges=(), clusters=False)
+            (host,) = build_models(self.material, species=self.species, charges=(), clusters=False)
             if not is_relaxed(host):
                 build = {"charges": list(self.charges), "max_atoms": self.max_atoms, "clusters": self.clusters}
-                build["conventional"] = self.conventional
+                build |= {"conventional": self.conventional, "species": self.species}
                 return HostFlowMaker(levels=self.maker(queue), build=build).make(host)
         return self.maker(queue).make(self.models())
 
@@ -190,6 +197,8 @@ class Preset(Document):
         if self.conventional:
             cells += " (pristine also the conventional one)"
         vacancies = f"vacancies of charge {', '.join(f'{q:+d}' if q else '0' for q in self.charges)}"
+        if self.species is not None:
+            vacancies = f"{self.species} {vacancies}"
         parts = [cells, vacancies if self.charges else "no vacancies"]
         if self.clusters != "none":
             parts.append("the embedded octahedron" if self.clusters == "octahedron" else "all clusters")
@@ -221,6 +230,9 @@ class Preset(Document):
                 asked["relax"] = with_d3 if self.relax else "none"
             if self.defect.kpoints != own.defect.kpoints:
                 asked["kpoints"] = list(self.defect.kpoints)
+            for name in ("species", "max_atoms"):
+                if getattr(self, name) != getattr(own, name):
+                    asked[name] = getattr(self, name)
         if settings := self.options.get("engine_settings"):
             asked["settings"] = settings
         if Path(self.material).is_file():
