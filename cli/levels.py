@@ -38,6 +38,10 @@ def command(
     picture: Annotated[
         Path | None, typer.Option(help="Draw the states and where they sit: a .png, .pdf or .svg file.")
     ] = None,
+    density: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write here where each level's electron is, for `midgap compare --densities`."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")] = False,
 ) -> None:
     """Find the gap and the defect levels of a finished calculation."""
@@ -70,6 +74,11 @@ def command(
 
         write_state_picture(picture, structure, report, host)
         print(f"Picture: {picture}", file=sys.stderr)
+    if density is not None:
+        from midgap.defects.parsers.densities import write_densities
+
+        written = write_densities(folder, report, density)
+        print(f"Densities: {', '.join(map(str, written)) or 'no level to write one of'}", file=sys.stderr)
     if as_json:
         print(json.dumps(report.to_dict(), allow_nan=False))
         return
