@@ -11,8 +11,8 @@ import time
 import numpy as np
 from scipy.stats import f as f_distribution
 
-from midgap.experiment.blinking import cluster_levels
-from midgap.experiment.change_points import find_change_points
+from midgap.experiment.blinking.change_points import find_change_points
+from midgap.experiment.blinking.levels import cluster_levels
 
 
 def power(rng, realisations):

@@ -1,4 +1,4 @@
-"""Makes experiment/data/change_point_thresholds.json: what chance gives where the rate does not change.
+"""Makes experiment/blinking/data/change_point_thresholds.json: what chance gives where the rate does not change.
 
 Quantiles of the largest weighted likelihood ratio among n intervals at a constant rate, by Monte Carlo. With n = 2 the
 quantile is analytic (the ratio is a function of one uniform number), which tests/test_change_points.py uses.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from midgap.experiment import change_point_kernel as kernel
+from midgap.experiment.blinking import change_point_kernel as kernel
 
 CONFIDENCES = (0.9, 0.95, 0.99, 0.999)
 REALISATIONS = {n: 200_000 for n in (2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000)}
@@ -39,7 +39,7 @@ def main() -> None:
             }
         )
         print(rows[-1], flush=True)
-    target = Path(__file__).resolve().parents[1] / "experiment" / "data" / "change_point_thresholds.json"
+    target = Path(__file__).resolve().parents[1] / "experiment" / "blinking" / "data" / "change_point_thresholds.json"
     head = {"made_by": "benchmarks/change_point_thresholds.py", "confidence": CONFIDENCES}
     body = ",\n".join("  " + json.dumps(row) for row in rows)
     target.write_text(json.dumps(head)[:-1] + ', "rows": [\n' + body + "\n]}\n")

@@ -13,8 +13,8 @@ import time
 
 import numpy as np
 
-from midgap.experiment.lifetimes import fit_decay
-from midgap.experiment.responses import gaussian_response
+from midgap.experiment.decays.lifetimes import fit_decay
+from midgap.experiment.decays.responses import gaussian_response
 
 WIDTH_NS, PERIOD_NS, FWHM_NS, RESPONSE_AT_NS = 0.064, 100.0, 0.3, 5.0
 CASES = {

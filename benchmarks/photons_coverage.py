@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
-from midgap.experiment.analysis import Options, ParticleAnalysis, analyse
+from midgap.experiment.photons.analysis import Options, ParticleAnalysis, analyse
+from midgap.experiment.photons.simulation import BlinkingLevel, Dwell, Experiment, simulate
 from midgap.experiment.records import Quantity
-from midgap.experiment.simulation import BlinkingLevel, Dwell, Experiment, simulate
 
 Truths = dict[str, tuple[float, Callable[[ParticleAnalysis], Quantity | None]]]
 

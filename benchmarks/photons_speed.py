@@ -25,12 +25,12 @@ from typing import Any
 
 import numpy as np
 
-from midgap.experiment.analysis import analyse_file
-from midgap.experiment.coincidences import Alignment, pulse_pairs
-from midgap.experiment.photon_files import open_photons, read_photons
-from midgap.experiment.ptu_writer import write_ptu
-from midgap.experiment.simulation import BlinkingLevel, Dwell, Experiment, simulate
-from midgap.experiment.survey import survey
+from midgap.experiment.photons.analysis import analyse_file
+from midgap.experiment.photons.coincidences import Alignment, pulse_pairs
+from midgap.experiment.photons.files import open_photons, read_photons
+from midgap.experiment.photons.ptu_writer import write_ptu
+from midgap.experiment.photons.simulation import BlinkingLevel, Dwell, Experiment, simulate
+from midgap.experiment.photons.survey import survey
 
 PYCORRELATE = """
 import json, sys, time
@@ -120,8 +120,8 @@ def memory_of(path: Path) -> dict[str, Any]:
     """Wall time and peak memory of a process that passes over the file."""
     code = (
         "import json, pathlib, sys, time\n"
-        "from midgap.experiment.photon_files import open_photons\n"
-        "from midgap.experiment.survey import survey\n"
+        "from midgap.experiment.photons.files import open_photons\n"
+        "from midgap.experiment.photons.survey import survey\n"
         "file = open_photons(sys.argv[1])\n"
         "begun = time.perf_counter()\n"
         "counts = survey(file.chunks())\n"

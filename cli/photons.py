@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from midgap.experiment.particle_analysis import Options, ParticleAnalysis
+    from midgap.experiment.photons.particle_analysis import Options, ParticleAnalysis
     from midgap.experiment.records import Quantity
 
 
@@ -97,7 +97,7 @@ def command(
 
 def _streams(files: Sequence[Path]) -> list[Path]:
     """Each file, and the files of photons in each folder."""
-    from midgap.experiment.photon_files import SUFFIXES
+    from midgap.experiment.photons.files import SUFFIXES
     from midgap.structures.errors import InputError
 
     streams = []
@@ -116,7 +116,7 @@ def _analyse_all(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from midgap.experiment.analysis import analyse_file
+    from midgap.experiment.photons.analysis import analyse_file
     from midgap.structures.errors import ComputationError, InputError
 
     talk = Console(stderr=True)
@@ -158,7 +158,7 @@ def _names(streams: Sequence[Path]) -> list[str]:
 def _write(analysis: ParticleAnalysis, out: Path, name: str, pictures: bool) -> None:
     analysis.record.write(out / f"{name}.json")
     if pictures:
-        from midgap.experiment.level_lifetimes import flid
+        from midgap.experiment.blinking.level_lifetimes import flid
         from midgap.report.photon_figures import particle_figure, save_picture
 
         bursts = analysis.bursts
@@ -177,7 +177,7 @@ def _write(analysis: ParticleAnalysis, out: Path, name: str, pictures: bool) -> 
 def _options(**given: Any) -> Options:
     from pydantic import ValidationError
 
-    from midgap.experiment.particle_analysis import Options
+    from midgap.experiment.photons.particle_analysis import Options
     from midgap.structures.errors import InputError
 
     try:
@@ -208,7 +208,7 @@ def _pair(text: str | None, kind: Callable[[str], Any], option: str) -> tuple[An
 def _response(path: Path | None) -> Any:
     if path is None:
         return None
-    from midgap.experiment.response_files import read_response
+    from midgap.experiment.decays.response_files import read_response
 
     return read_response(path)
 

@@ -40,8 +40,8 @@ def command(
 
     from pydantic import ValidationError
 
-    from midgap.experiment.ptu_writer import write_ptu
-    from midgap.experiment.simulation import BlinkingLevel, Dwell, Experiment, simulate
+    from midgap.experiment.photons.ptu_writer import write_ptu
+    from midgap.experiment.photons.simulation import BlinkingLevel, Dwell, Experiment, simulate
     from midgap.structures.errors import InputError
 
     try:

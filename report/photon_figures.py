@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from midgap.experiment.antibunching import PulsedG2
-from midgap.experiment.antibunching_cw import ContinuousG2
-from midgap.experiment.blinking import IntensityLevels, Trace, intensity_histogram
-from midgap.experiment.level_lifetimes import Flid
-from midgap.experiment.lifetimes import DecayFit
+from midgap.experiment.blinking.level_lifetimes import Flid
+from midgap.experiment.blinking.levels import IntensityLevels, Trace, intensity_histogram
+from midgap.experiment.decays.lifetimes import DecayFit
+from midgap.experiment.photons.antibunching import PulsedG2
+from midgap.experiment.photons.antibunching_cw import ContinuousG2
 from midgap.report.palette import INK, LEVEL, LINE, MUTED, PAPER, PUBLISHED, VALENCE
 from midgap.report.plotting import NORMAL, SMALL, dress, save_picture, with_interval
 

@@ -7,21 +7,21 @@ import numpy as np
 import pytest
 from scipy.stats import binom, poisson
 
-from midgap.experiment.antibunching import (
+from midgap.experiment.counting import combine, poisson_interval, ratio_interval
+from midgap.experiment.photons.antibunching import (
     brouri,
     find_zero_lag,
     is_single,
     number_of_emitters,
     pulsed_g2,
 )
-from midgap.experiment.antibunching_cw import continuous_g2, dip
-from midgap.experiment.coincidences import Alignment, circular_delay, pulse_pairs, steepest_rise, time_pairs
-from midgap.experiment.counting import combine, poisson_interval, ratio_interval
-from midgap.experiment.gated_pairs import Background
-from midgap.experiment.photons import PhotonStream
+from midgap.experiment.photons.antibunching_cw import continuous_g2, dip
+from midgap.experiment.photons.coincidences import Alignment, circular_delay, pulse_pairs, steepest_rise, time_pairs
+from midgap.experiment.photons.gated_pairs import Background
+from midgap.experiment.photons.simulation import BlinkingLevel, Dwell, Experiment, simulate
+from midgap.experiment.photons.stream import PhotonStream
+from midgap.experiment.photons.survey import survey
 from midgap.experiment.records import Quantity
-from midgap.experiment.simulation import BlinkingLevel, Dwell, Experiment, simulate
-from midgap.experiment.survey import survey
 from midgap.structures.errors import InputError
 
 

@@ -10,10 +10,10 @@ pytest.importorskip("numba")
 from scipy.optimize import brentq
 from scipy.stats import f as f_distribution
 
-from midgap.experiment import change_point_kernel as kernel
-from midgap.experiment.blinking import cluster_levels, intensity_histogram, intensity_trace, on_fraction
-from midgap.experiment.change_points import find_change_points, threshold
-from midgap.experiment.dwell_times import DwellTimes, dwell_times, fit_power_law, fit_truncated_power_law
+from midgap.experiment.blinking import change_point_kernel as kernel
+from midgap.experiment.blinking.change_points import find_change_points, threshold
+from midgap.experiment.blinking.dwell_times import DwellTimes, dwell_times, fit_power_law, fit_truncated_power_law
+from midgap.experiment.blinking.levels import cluster_levels, intensity_histogram, intensity_trace, on_fraction
 from midgap.structures.errors import InputError
 
 

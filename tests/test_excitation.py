@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from midgap.experiment.excitation import (
+from midgap.experiment.photons.excitation import (
     fluence_J_cm2,
     mean_excitons,
     multiexciton_part,

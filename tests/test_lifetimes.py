@@ -10,12 +10,12 @@ pytest.importorskip("numba")
 from scipy.integrate import quad
 from scipy.stats import chi2
 
-from midgap.experiment import decay_kernel
-from midgap.experiment.level_lifetimes import fit_bursts, fit_segments, flid
-from midgap.experiment.lifetimes import fit_decay
-from midgap.experiment.poisson_deviance import moments_of_deviance
+from midgap.experiment.blinking.level_lifetimes import fit_bursts, fit_segments, flid
+from midgap.experiment.decays import kernel as decay_kernel
+from midgap.experiment.decays.lifetimes import fit_decay
+from midgap.experiment.decays.poisson_deviance import moments_of_deviance
+from midgap.experiment.decays.responses import gaussian_response, measured_response
 from midgap.experiment.records import ParticleRecord
-from midgap.experiment.responses import gaussian_response, measured_response
 from midgap.structures.errors import InputError
 
 WIDTH, PERIOD, N_BINS = 0.1, 100.0, 1000
@@ -229,7 +229,7 @@ def test_without_numba_one_sentence_says_what_to_install():
 
     code = (
         "import sys; sys.modules['numba'] = None\n"
-        "from midgap.experiment.lifetimes import fit_decay\n"
+        "from midgap.experiment.decays.lifetimes import fit_decay\n"
         "from midgap.structures.errors import InputError\n"
         "try: fit_decay([5] * 20, 0.1)\n"
         "except InputError as error: print(error)\n"

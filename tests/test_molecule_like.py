@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from midgap.experiment.blinking import IntensityLevels, Trace
-from midgap.experiment.level_lifetimes import SegmentLifetimes
-from midgap.experiment.molecule_like import g2_against_power, level_sharpness, lifetime_over_intensity
+from midgap.experiment.blinking.level_lifetimes import SegmentLifetimes
+from midgap.experiment.blinking.levels import IntensityLevels, Trace
+from midgap.experiment.blinking.molecule_like import g2_against_power, level_sharpness, lifetime_over_intensity
 from midgap.experiment.records import Quantity
 from midgap.structures.errors import InputError
 

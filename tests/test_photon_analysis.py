@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from midgap.cli.main import main
-from midgap.experiment.analysis import Options, analyse, analyse_file
-from midgap.experiment.photons import PhotonStream
-from midgap.experiment.ptu_writer import write_ptu
+from midgap.experiment.decays.response_files import read_response
+from midgap.experiment.decays.responses import gaussian_response
+from midgap.experiment.photons.analysis import Options, analyse, analyse_file
+from midgap.experiment.photons.ptu_writer import write_ptu
+from midgap.experiment.photons.simulation import BlinkingLevel, Dwell, Experiment, simulate
+from midgap.experiment.photons.stream import PhotonStream
 from midgap.experiment.records import ParticleRecord, Records
-from midgap.experiment.response_files import read_response
-from midgap.experiment.responses import gaussian_response
-from midgap.experiment.simulation import BlinkingLevel, Dwell, Experiment, simulate
 from midgap.experiment.tables import read_records
 from midgap.structures.errors import InputError
 

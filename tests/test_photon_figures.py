@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from midgap.experiment.antibunching import PulsedG2
-from midgap.experiment.blinking import IntensityLevels, Trace
-from midgap.experiment.level_lifetimes import Flid
-from midgap.experiment.lifetimes import DecayFit
+from midgap.experiment.blinking.level_lifetimes import Flid
+from midgap.experiment.blinking.levels import IntensityLevels, Trace
+from midgap.experiment.decays.lifetimes import DecayFit
+from midgap.experiment.photons.antibunching import PulsedG2
 from midgap.experiment.records import Quantity
 from midgap.report.photon_figures import (
     decay,

@@ -12,10 +12,10 @@ import numpy as np
 import ptufile
 import pytest
 
-from midgap.experiment.photon_files import open_photons, read_photons
-from midgap.experiment.photons import Header, PhotonStream, detectors_of
-from midgap.experiment.ptu_writer import write_ptu
-from midgap.experiment.simulation import Experiment, simulate
+from midgap.experiment.photons.files import open_photons, read_photons
+from midgap.experiment.photons.ptu_writer import write_ptu
+from midgap.experiment.photons.simulation import Experiment, simulate
+from midgap.experiment.photons.stream import Header, PhotonStream, detectors_of
 from midgap.structures.errors import InputError
 
 REAL = ("hydraharp_v10_t3.ptu", "hydraharp_v20_t3.ptu", "hydraharp_v20_t2.ptu")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from midgap.experiment.compiled import compiled
-from midgap.experiment.photons import Header, Ints, PhotonStream
+from midgap.experiment.photons.stream import Header, Ints, PhotonStream
 from midgap.structures.document import Document
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -251,7 +251,7 @@ def _seen(time_ns: Floats, channel: NDArray[np.uint8], dead_ns: float) -> NDArra
             mine = channel == detector
             kept = np.empty(np.count_nonzero(mine), bool)
             time_ps = (1e3 * time_ns[mine]).astype(np.int64)
-            compiled("photon_kernels").dead_time(time_ps, round(1e3 * dead_ns), kept)
+            compiled("photons.kernels").dead_time(time_ps, round(1e3 * dead_ns), kept)
             seen[mine] = kept
     return seen
 

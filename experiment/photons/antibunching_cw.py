@@ -15,10 +15,10 @@ from scipy.optimize import brentq, minimize
 from scipy.special import erfcx
 from scipy.stats import chi2
 
-from midgap.experiment.antibunching import brouri, is_single, number_of_emitters
-from midgap.experiment.coincidences import TimePairs
 from midgap.experiment.counting import combine
-from midgap.experiment.gated_pairs import Background
+from midgap.experiment.photons.antibunching import brouri, is_single, number_of_emitters
+from midgap.experiment.photons.coincidences import TimePairs
+from midgap.experiment.photons.gated_pairs import Background
 from midgap.experiment.records import Quantity
 from midgap.structures.document import Document, FloatArray, IntArray
 from midgap.structures.errors import InputError

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from midgap.experiment.photons import Header, Mode, PhotonStream, check
-from midgap.experiment.ptu import PtuFile
+from midgap.experiment.photons.ptu import PtuFile
+from midgap.experiment.photons.stream import Header, Mode, PhotonStream, check
 from midgap.structures.errors import InputError
 
 SUFFIXES = (".ptu", ".h5", ".hdf5")
@@ -51,7 +51,7 @@ def open_photons(path: Path | str) -> PhotonFile:
     if magic.startswith(b"PQTTTR"):
         return PtuFile(path)
     if magic == b"\x89HDF\r\n\x1a\n":
-        from midgap.experiment.photon_hdf5 import PhotonHdf5
+        from midgap.experiment.photons.hdf5 import PhotonHdf5
 
         return PhotonHdf5(path)
     raise InputError(f"{path} is neither a PicoQuant PTU nor a Photon-HDF5 file (it begins with {magic!r}).")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import FiniteFloat, PositiveFloat
 
-from midgap.experiment.blinking import IntensityLevels, Label
+from midgap.experiment.blinking.levels import IntensityLevels, Label
 from midgap.experiment.records import Quantity
 from midgap.structures.document import Document, FloatArray, IntArray
 from midgap.structures.errors import InputError

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 
 from midgap.experiment.compiled import compiled
-from midgap.experiment.photons import Ints, PhotonStream
+from midgap.experiment.photons.stream import Ints, PhotonStream
 from midgap.structures.document import Document, FloatArray, IntArray
 from midgap.structures.errors import InputError
 
@@ -174,7 +174,7 @@ class PulseCorrelator:
         n_old = 0 if self._kept is None else len(self._kept)
         both = stream if self._kept is None else self._kept.followed_by(stream)
         a = self.alignment
-        compiled("photon_kernels").pulse_lags(
+        compiled("photons.kernels").pulse_lags(
             both.time,
             both.channel,
             both.dtime,
@@ -249,7 +249,7 @@ def time_pairs(
     half = math.ceil(reach_ns / (width * unit_ns))
     times = [stream.time[stream.channel == channel] for channel in detectors]
     counts = np.zeros(2 * half + 1, np.int64)
-    compiled("photon_kernels").time_lags(times[0], times[1], 0, 0, width, counts)
+    compiled("photons.kernels").time_lags(times[0], times[1], 0, 0, width, counts)
     return TimePairs(
         detectors=detectors,
         lag_ns=np.arange(-half, half + 1) * width * unit_ns,

@@ -83,7 +83,7 @@ def find_change_points(
             f"Windows need at least {SMALLEST_WINDOW} photons and an overlap smaller than that, not {window} and {overlap}."
         )
     changes = _changes(time, 1 - confidence, window, overlap) if time.size > 2 else np.zeros(0, dtype=np.int64)
-    kernel = compiled("change_point_kernel")
+    kernel = compiled("blinking.change_point_kernel")
     low, high = kernel.regions(time, changes, region_level, FARTHEST_REGION)
     return ChangePoints(
         photon=changes,
@@ -124,7 +124,7 @@ def _table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _changes(time: np.ndarray, false_alarm: float, window: int, overlap: int) -> np.ndarray:
-    kernel = compiled("change_point_kernel")
+    kernel = compiled("blinking.change_point_kernel")
     sums, squares = kernel.harmonic_sums(window)
     sizes = [window]
     while sizes[0] // 2 >= SMALLEST_WINDOW:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from midgap.experiment.compiled import compiled
 from midgap.experiment.extras import missing
-from midgap.experiment.photons import Header, Mode, PhotonStream
+from midgap.experiment.photons.stream import Header, Mode, PhotonStream
 from midgap.structures.errors import InputError
 
 HEADER_BYTES = 4 << 20
@@ -136,7 +136,7 @@ class PtuFile:
         # An overflow adds less than 2^51, so that times cannot leave 64 bits without showing up here.
         if int(decoded["time"].max()) >= LATEST - carry:
             raise InputError(f"{self.path}: its overflows add up beyond all bounds; the records are damaged.")
-        kernels = compiled("photon_kernels")
+        kernels = compiled("photons.kernels")
         decoded = decoded[:-1]
         n = len(decoded)
         time, channel = np.empty(n, np.int64), np.empty(n, np.uint8)
@@ -153,7 +153,7 @@ class PtuFile:
     def _order(self, piece: list[Any], last: int) -> int:
         """Put photons in order that are a little out of it; how many were."""
         time, channel, dtime = piece
-        back, farthest = compiled("photon_kernels").backward_steps(time, last)
+        back, farthest = compiled("photons.kernels").backward_steps(time, last)
         if not back:
             return 0
         if farthest > DISORDER or time.min() < 0:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from midgap.experiment.photons import PhotonStream
+from midgap.experiment.photons.stream import PhotonStream
 from midgap.structures.document import write_atomic
 from midgap.structures.errors import InputError
 

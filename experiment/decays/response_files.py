@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from midgap.experiment.photon_files import SUFFIXES, open_photons
-from midgap.experiment.responses import Response, measured_response
-from midgap.experiment.survey import survey
+from midgap.experiment.decays.responses import Response, measured_response
+from midgap.experiment.photons.files import SUFFIXES, open_photons
+from midgap.experiment.photons.survey import survey
 from midgap.structures.errors import InputError
 
 

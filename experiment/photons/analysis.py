@@ -7,13 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from midgap.experiment import analysis_steps as steps
-from midgap.experiment.excitation import mean_excitons
-from midgap.experiment.particle_analysis import Options, ParticleAnalysis
-from midgap.experiment.photon_files import LARGEST, open_photons, whole
-from midgap.experiment.photons import Header, PhotonStream, contradictions
+from midgap.experiment.photons import analysis_steps as steps
+from midgap.experiment.photons.excitation import mean_excitons
+from midgap.experiment.photons.files import LARGEST, open_photons, whole
+from midgap.experiment.photons.particle_analysis import Options, ParticleAnalysis
+from midgap.experiment.photons.stream import Header, PhotonStream, contradictions
+from midgap.experiment.photons.survey import Survey, survey
 from midgap.experiment.records import ParticleRecord, Quantity
-from midgap.experiment.survey import Survey, survey
 from midgap.structures.errors import InputError
 
 __all__ = ["Options", "ParticleAnalysis", "analyse", "analyse_file"]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from pydantic import PositiveFloat
 
-from midgap.experiment.blinking import IntensityLevels
+from midgap.experiment.blinking.levels import IntensityLevels
 from midgap.experiment.compiled import compiled
-from midgap.experiment.lifetimes import FEWEST_PHOTONS, DecayFit, fit_decay
-from midgap.experiment.poisson_deviance import deviance_z
-from midgap.experiment.responses import Response
+from midgap.experiment.decays.lifetimes import FEWEST_PHOTONS, DecayFit, fit_decay
+from midgap.experiment.decays.poisson_deviance import deviance_z
+from midgap.experiment.decays.responses import Response
 from midgap.structures.document import Document, FloatArray, IntArray
 from midgap.structures.errors import InputError
 
@@ -108,7 +108,7 @@ def fit_segments(
     n, width = -(-n_bins // factor), bin_width_ns * factor
     last = n if period_ns is None else min(n, math.floor(period_ns / width + 0.01))
     pulse, begin = _pulse(whole, factor, n, response, bin_width_ns)
-    kernel = compiled("segment_kernel")
+    kernel = compiled("blinking.segment_kernel")
     result = np.full((4, first.size), np.nan)
     rise = float(chi2.ppf(ci_level, 1))
     period = math.inf if period_ns is None else period_ns / width

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydantic import FiniteFloat, PositiveInt
 from scipy.stats import binom
 
-from midgap.experiment.coincidences import PulsePairs
 from midgap.experiment.counting import poisson_interval, ratio_interval
-from midgap.experiment.gated_pairs import Background, Gate, GatedPairs, as_g2
+from midgap.experiment.photons.coincidences import PulsePairs
+from midgap.experiment.photons.gated_pairs import Background, Gate, GatedPairs, as_g2
 from midgap.experiment.records import Quantity
 from midgap.structures.document import Document, IntArray
 from midgap.structures.errors import InputError

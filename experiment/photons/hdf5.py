@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from midgap.experiment.extras import missing
-from midgap.experiment.photons import Header, Mode, PhotonStream
+from midgap.experiment.photons.stream import Header, Mode, PhotonStream
 from midgap.structures.errors import InputError
 
 MOST_PER_BYTE = 100

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
-from midgap.experiment.decay_kernel import exponential
+from midgap.experiment.decays.kernel import exponential
 
 
 @njit(cache=True)

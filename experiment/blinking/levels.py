@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat
 
-from midgap.experiment.change_points import ChangePoints
-from midgap.experiment.level_clustering import cluster
+from midgap.experiment.blinking.change_points import ChangePoints
+from midgap.experiment.blinking.level_clustering import cluster
 from midgap.experiment.records import IntensityLevel, Quantity
 from midgap.structures.document import Document, FloatArray, IntArray
 from midgap.structures.errors import InputError

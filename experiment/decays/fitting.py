@@ -1,4 +1,4 @@
-"""What a decay fit is asked, and the best answer of several starts; `midgap.experiment.lifetimes` is the door to it."""
+"""What a decay fit is asked, and the best answer of several starts; `midgap.experiment.decays.lifetimes` is the door to it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from midgap.experiment.compiled import compiled
-from midgap.experiment.responses import Response, checked_histogram
+from midgap.experiment.decays.responses import Response, checked_histogram
 from midgap.structures.errors import InputError
 
 FEWEST_PHOTONS = 20
@@ -38,7 +38,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Solution:
-    """Parameters in the order of `decay_kernel.fit`, which of them were fitted, and 2I*."""
+    """Parameters in the order of `kernel.fit`, which of them were fitted, and 2I*."""
 
     theta: np.ndarray
     free: np.ndarray
@@ -150,7 +150,7 @@ def _range(
 
 def solve(problem: Problem, k: int, before: Solution | None) -> Solution:
     """The best of fits from several starts."""
-    kernel = compiled("decay_kernel")
+    kernel = compiled("decays.kernel")
     free = np.ones(2 * k + 3, dtype=np.bool_)
     free[2 * k :] = problem.fit_shift, problem.fit_width, problem.background is None
     best: Solution | None = None
@@ -193,7 +193,7 @@ def _starts(problem: Problem, k: int, before: Solution | None) -> list[np.ndarra
 
 def _first_shift(problem: Problem, tau: float, background_part: float) -> float:
     """Whole number of bins at which data and model go together best: Σ_i d_i ln m_{i-s} is largest."""
-    kernel = compiled("decay_kernel")
+    kernel = compiled("decays.kernel")
     model, one, other = (np.empty(problem.counts.size) for _ in range(3))
     kernel.exponential(problem.response, 0.0, problem.period, tau, model, one, other)
     log_model = np.log((1 - background_part) * model + max(background_part, 1e-4) / model.size)

@@ -14,10 +14,10 @@ import numpy as np
 from pydantic import PositiveFloat
 
 from midgap.experiment.compiled import compiled
-from midgap.experiment.decay_fitting import FEWEST_PHOTONS, Problem, Solution, problem_of, solve
-from midgap.experiment.poisson_deviance import deviance_z
+from midgap.experiment.decays.fitting import FEWEST_PHOTONS, Problem, Solution, problem_of, solve
+from midgap.experiment.decays.poisson_deviance import deviance_z
+from midgap.experiment.decays.responses import Response
 from midgap.experiment.records import Quantity
-from midgap.experiment.responses import Response
 from midgap.structures.document import Document, FloatArray
 from midgap.structures.errors import InputError
 
@@ -153,7 +153,7 @@ def _report(
 ) -> DecayFit:
     from scipy.stats import chi2
 
-    kernel = compiled("decay_kernel")
+    kernel = compiled("decays.kernel")
     k, theta = solution.n_components, solution.theta
     rise = float(chi2.ppf(ci_level, 1))
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from midgap.experiment.blinking import IntensityLevels, Trace
-from midgap.experiment.level_lifetimes import SegmentLifetimes
+from midgap.experiment.blinking.level_lifetimes import SegmentLifetimes
+from midgap.experiment.blinking.levels import IntensityLevels, Trace
 from midgap.experiment.records import Quantity
 from midgap.structures.document import Document
 from midgap.structures.errors import InputError

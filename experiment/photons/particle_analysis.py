@@ -7,17 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from midgap.experiment.antibunching import PulsedG2
-from midgap.experiment.antibunching_cw import ContinuousG2
-from midgap.experiment.blinking import IntensityLevels, Trace
-from midgap.experiment.coincidences import TimePairs
-from midgap.experiment.gated_pairs import Background
-from midgap.experiment.level_lifetimes import SegmentLifetimes
-from midgap.experiment.lifetimes import DecayFit
-from midgap.experiment.molecule_like import LevelSharpness, LifetimeOverIntensity
+from midgap.experiment.blinking.level_lifetimes import SegmentLifetimes
+from midgap.experiment.blinking.levels import IntensityLevels, Trace
+from midgap.experiment.blinking.molecule_like import LevelSharpness, LifetimeOverIntensity
+from midgap.experiment.decays.lifetimes import DecayFit
+from midgap.experiment.decays.responses import Response
+from midgap.experiment.photons.antibunching import PulsedG2
+from midgap.experiment.photons.antibunching_cw import ContinuousG2
+from midgap.experiment.photons.coincidences import TimePairs
+from midgap.experiment.photons.gated_pairs import Background
+from midgap.experiment.photons.survey import Survey
 from midgap.experiment.records import ParticleRecord
-from midgap.experiment.responses import Response
-from midgap.experiment.survey import Survey
 from midgap.structures.document import Document
 
 

@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from midgap.experiment.antibunching import BIEXCITON_CAVEAT, PulsedG2, pulsed_g2
-from midgap.experiment.antibunching_cw import ContinuousG2, continuous_g2
-from midgap.experiment.blinking import IntensityLevels, cluster_levels, on_fraction
-from midgap.experiment.change_points import find_change_points
-from midgap.experiment.coincidences import time_pairs
+from midgap.experiment.blinking.change_points import find_change_points
+from midgap.experiment.blinking.dwell_times import dwell_times, fit_power_law
+from midgap.experiment.blinking.level_lifetimes import fit_bursts, fit_segments
+from midgap.experiment.blinking.levels import IntensityLevels, cluster_levels, on_fraction
+from midgap.experiment.blinking.molecule_like import level_sharpness, lifetime_over_intensity
 from midgap.experiment.counting import poisson_interval
-from midgap.experiment.dwell_times import dwell_times, fit_power_law
-from midgap.experiment.gated_pairs import Background
-from midgap.experiment.level_lifetimes import fit_bursts, fit_segments
-from midgap.experiment.lifetimes import fit_decay
-from midgap.experiment.molecule_like import level_sharpness, lifetime_over_intensity
-from midgap.experiment.particle_analysis import ParticleAnalysis
-from midgap.experiment.photons import PhotonStream
+from midgap.experiment.decays.lifetimes import fit_decay
+from midgap.experiment.decays.responses import Response, gaussian_response
+from midgap.experiment.photons.antibunching import BIEXCITON_CAVEAT, PulsedG2, pulsed_g2
+from midgap.experiment.photons.antibunching_cw import ContinuousG2, continuous_g2
+from midgap.experiment.photons.coincidences import time_pairs
+from midgap.experiment.photons.gated_pairs import Background
+from midgap.experiment.photons.particle_analysis import ParticleAnalysis
+from midgap.experiment.photons.stream import PhotonStream
 from midgap.experiment.records import IntensityLevel, Quantity
-from midgap.experiment.responses import Response, gaussian_response
 from midgap.structures.errors import ComputationError, InputError
 
 GUESSED_IRF_NS = 0.3

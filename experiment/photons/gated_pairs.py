@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from midgap.experiment.coincidences import PulsePairs
 from midgap.experiment.counting import Interval, combine, ratio_interval
+from midgap.experiment.photons.coincidences import PulsePairs
 from midgap.experiment.records import Quantity
 from midgap.structures.document import Document
 

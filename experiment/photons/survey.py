@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from midgap.experiment.coincidences import Alignment, PulseCorrelator, PulsePairs
 from midgap.experiment.compiled import compiled
-from midgap.experiment.photons import MOST_TRACE_BINS, Detectors, Ints, PhotonStream, detectors_from_counts
+from midgap.experiment.photons.coincidences import Alignment, PulseCorrelator, PulsePairs
+from midgap.experiment.photons.stream import MOST_TRACE_BINS, Detectors, Ints, PhotonStream, detectors_from_counts
 from midgap.structures.errors import InputError
 
 FOR_ALIGNMENT = 2_000_000
@@ -77,7 +77,7 @@ def survey(
     Raises
     ------
     InputError
-        There are no photons, or more trace bins than `photons.MOST_TRACE_BINS`.
+        There are no photons, or more trace bins than `stream.MOST_TRACE_BINS`.
     """
     counter = _Counter(bin_s, detectors, n_side)
     for piece in pieces:
@@ -113,7 +113,7 @@ class _Counter:
             if self.decays is not None:
                 grown[: len(self.decays)] = self.decays
             self.decays = grown
-        beyond, longest = compiled("photon_kernels").decays(piece.dtime, piece.channel, self.decays)
+        beyond, longest = compiled("photons.kernels").decays(piece.dtime, piece.channel, self.decays)
         self.beyond, self.longest = self.beyond + beyond, max(self.longest, longest)
         if self._waiting is None:
             if self.correlator is not None:
@@ -134,7 +134,7 @@ class _Counter:
             )
         if bins > len(self.trace):
             self.trace = np.append(self.trace, np.zeros(max(bins, 2 * len(self.trace)) - len(self.trace), np.int64))
-        compiled("photon_kernels").bin_times(piece.time, width, self.trace)
+        compiled("photons.kernels").bin_times(piece.time, width, self.trace)
 
     def _correlate(self, waiting: Sequence[PhotonStream]) -> None:
         self._waiting = None

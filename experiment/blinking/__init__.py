@@ -1,0 +1,1 @@
+"""Change points, intensity levels, the time in each, and their lifetimes."""

@@ -1,0 +1,1 @@
+"""Lifetimes from decays."""
