@@ -156,7 +156,10 @@ def _names(streams: Sequence[Path]) -> list[str]:
 
 
 def _write(analysis: ParticleAnalysis, out: Path, name: str, pictures: bool) -> None:
+    from midgap.experiment.curves import SUFFIX, ParticleCurves
+
     analysis.record.write(out / f"{name}.json")
+    ParticleCurves.of(analysis).write(out / f"{name}{SUFFIX}")
     if pictures:
         from midgap.experiment.blinking.level_lifetimes import flid
         from midgap.report.photon_figures import particle_figure, save_picture

@@ -81,7 +81,12 @@ def _analyse(
     stream: PhotonStream | None, units: PhotonStream, counts: Survey, options: Options, told: tuple[str, ...]
 ) -> ParticleAnalysis:
     found = ParticleAnalysis(
-        ParticleRecord(), counts, options, duration_s=units.duration_s, warnings=list(dict.fromkeys(told))
+        ParticleRecord(),
+        counts,
+        options,
+        duration_s=units.duration_s,
+        comment=units.header.comment or "",
+        warnings=list(dict.fromkeys(told)),
     )
     if counts.detectors.nearly_empty:
         few = ", ".join(f"{c} ({counts.detectors.counts[c]} photons)" for c in counts.detectors.nearly_empty)

@@ -72,7 +72,8 @@ class Options(Document):
 class ParticleAnalysis:
     """The record, and what pictures and further questions need; None where it could not be had.
 
-    ``notes`` says by field of the record why, and what a number rests on; ``warnings`` what contradicts itself.
+    ``notes`` says by field of the record why, and what a number rests on; ``warnings`` what contradicts itself;
+    ``comment`` is what the file says of itself.
     """
 
     record: ParticleRecord
@@ -88,6 +89,7 @@ class ParticleAnalysis:
     lifetime_over_intensity: LifetimeOverIntensity | None = None
     level_sharpness: LevelSharpness | None = None
     duration_s: float = 0.0
+    comment: str = ""
     warnings: list[str] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
 
