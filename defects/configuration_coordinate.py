@@ -8,6 +8,7 @@ doi 10.1103/PhysRevLett.109.267401).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat
@@ -203,6 +204,13 @@ class ConfigurationCoordinate(Document):
     points_ground: tuple[tuple[float, float], ...] = ()
     points_excited: tuple[tuple[float, float], ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        derived = (
+            "zero_phonon_line_eV", "absorption_eV", "emission_eV", "stokes_shift_eV", "huang_rhys_emission",
+            "huang_rhys_absorption", "crossing_eV",
+        )  # fmt: skip
+        return super().facts() | {name: getattr(self, name) for name in derived}
 
     @property
     def zero_phonon_line_eV(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat, model_validator
@@ -101,6 +102,24 @@ class FormationEnergies(Document):
         if len(set(states)) < len(states):
             raise ValueError("a defect is there twice in one charge state; keep the one of lowest energy")
         return self
+
+    def facts(self) -> dict[str, Any]:
+        return {name: value for name, value in super().facts().items() if name != "defects"}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a charge state, the most positive of each defect first."""
+        return [
+            {
+                "name": state.name,
+                "charge": state.charge,
+                "at_vbm_eV": self.at_vbm_eV(state),
+                "at_cbm_eV": self.energy_eV(state, self.gap_eV),
+                "correction_eV": state.correction_eV,
+                "uncertainty_eV": state.uncertainty_eV,
+            }
+            for name in self.names
+            for state in self.states(name)
+        ]
 
     @property
     def names(self) -> tuple[str, ...]:

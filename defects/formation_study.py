@@ -141,6 +141,11 @@ class FormationStudy(Document):
     ) -> DefectEnergy:
         finished = read_folder(beside / asked.folder)
         cell = finished.electronic_structure
+        if cell.energy_theory != host.energy_theory:
+            raise InputError(
+                f"The total energy of {asked.folder} is of {cell.energy_theory}, that of {self.host} of "
+                f"{host.energy_theory}: their difference means nothing; compute both alike."
+            )
         site = find_defect(cell, host) if finished.vacancy is None else DefectSite.of(finished.vacancy)
         if site is None:
             raise InputError(f"{asked.folder} holds the same atoms as the host: there is no defect in it.")
@@ -205,6 +210,25 @@ class FormationReport(Document):
     levels: tuple[TransitionLevel, ...]
     equilibria: tuple[Equilibrium, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "compound": self.region.compound,
+            "conditions": tuple(one.condition for one in self.conditions),
+            "warnings": self.warnings,
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a charge transition level."""
+        return [
+            {
+                "name": level.name,
+                "level": level.label,
+                "above_vbm_eV": level.above_vbm_eV,
+                "uncertainty_eV": level.uncertainty_eV,
+            }
+            for level in self.levels
+        ]
 
 
 def formation_report(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -245,9 +245,60 @@ class LevelReport(Document):
     provenance: Provenance
     warnings: tuple[str, ...] = ()
 
+    def facts(self) -> dict[str, Any]:
+        shown = super().facts()
+        return {name: shown[name] for name in _SHOWN if name in shown}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a level, lowest first."""
+        return [
+            {"level": i}
+            | {name: getattr(level, name) for name in _OF_A_LEVEL}
+            | {name: getattr(level.localization, name) for name in _OF_ITS_PLACE}
+            for i, level in enumerate(self.levels)
+        ]
+
+
+_SHOWN = (
+    "model",
+    "label",
+    "engine",
+    "theory",
+    "charge",
+    "gap_eV",
+    "direct",
+    "metallic",
+    "defect",
+    "alignment",
+    "warnings",
+)
+_OF_A_LEVEL = (
+    "energy_eV", "above_vbm_eV", "below_cbm_eV", "above_cell_vbm_eV", "kind", "occupation", "degeneracy", "spin",
+    "band_index", "dispersion_eV",
+)  # fmt: skip
+_OF_ITS_PLACE = ("defect_weight", "baseline_weight", "participation_ratio", "strongest_species", "strongest_weight")
+
 
 class Levels(Document):
     """The level reports of one question, with the models they speak of (`LevelReport.model` names one)."""
 
     reports: tuple[LevelReport, ...]
     models: tuple[Model, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a level, and one for a report without levels."""
+        return [
+            {
+                "model": report.model,
+                "label": report.label,
+                "engine": report.engine,
+                "theory": report.theory.label,
+                "charge": report.charge,
+                "gap_eV": report.gap_eV,
+                "alignment": report.alignment.method,
+                "alignment_uncertainty_eV": report.alignment.uncertainty_eV,
+            }
+            | row
+            for report in self.reports
+            for row in report.rows() or [{}]
+        ]

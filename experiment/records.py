@@ -10,7 +10,7 @@ import difflib
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import FiniteFloat, PositiveFloat, model_serializer, model_validator
+from pydantic import FiniteFloat, GetJsonSchemaHandler, PositiveFloat, model_serializer, model_validator
 
 from midgap.experiment.photon_energy import Medium, line_width_eV, photon_energy_eV
 from midgap.structures.document import Document, read_json
@@ -136,6 +136,23 @@ class ParticleRecord(Document):
     urbach_meV: Quantity | None = None
     notes: dict[str, str] = {}
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Of a file: three columns a quantity."""
+        schema = handler(core_schema)
+        fields = handler.resolve_ref_schema(schema)
+        number: dict[str, Any] = {"anyOf": [{"type": "number"}, {"type": "null"}]}
+        numbers: dict[str, Any] = {"anyOf": [{"type": "array", "items": number}, {"type": "null"}]}
+        properties: dict[str, Any] = {}
+        for name, field in fields["properties"].items():
+            if name in _QUANTITIES:
+                one = numbers if name in _SEQUENCES else number
+                properties |= {name + end: one | {"default": None} for end in _PARTS}
+            else:
+                properties[name] = field
+        fields["properties"] = properties
+        return schema
+
     @model_validator(mode="before")
     @classmethod
     def _from_columns(cls, data: Any) -> Any:
@@ -187,6 +204,20 @@ class ParticleRecord(Document):
             else:
                 columns[name] = value
         return columns
+
+    def facts(self) -> dict[str, Any]:
+        known = super().facts()
+        return {name: known[name] for name in known if name not in (*_QUANTITIES, "notes")}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a measured quantity: its value, its interval, and what its note says."""
+        found = []
+        for name in _QUANTITIES:
+            one = getattr(self, name)
+            for quantity in () if one is None else one if isinstance(one, tuple) else (one,):
+                parts = {part: getattr(quantity, part) for part in _PARTS.values()}
+                found.append({"quantity": name, **parts, "note": self.notes.get(name, "")})
+        return found
 
     @property
     def label(self) -> str:
@@ -242,6 +273,17 @@ class Records(Document):
     source: Source = Source()
     records: tuple[ParticleRecord, ...]
 
+    def facts(self) -> dict[str, Any]:
+        return {
+            "material": self.material or None,
+            "source": self.source.reference or None,
+            "records": len(self.records),
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a record, its columns those of a table of records; levels and notes are left out."""
+        return [{k: v for k, v in record.model_dump().items() if k not in _NESTED} for record in self.records]
+
     @classmethod
     def read(cls, path: Path | str) -> Self:
         """Read a `Records` file, or a file with a single `ParticleRecord`."""
@@ -288,6 +330,7 @@ _PARTS = {"": "value", "_lo": "lo", "_hi": "hi"}
 _UNITS = ("J_cm2", "cm2", "nm", "eV", "meV", "ns", "ms", "K", "Hz")
 _QUANTITIES = tuple(name for name, field in ParticleRecord.model_fields.items() if "Quantity" in str(field.annotation))
 _SEQUENCES = ("tau_i_ns", "frac_i")
+_NESTED = ("levels", "notes")
 _POSITIVE = tuple(name for name in _QUANTITIES if name.endswith(_UNITS) and name not in _SEQUENCES)
 _FRACTIONS = ("plqy", "on_fraction", "signal_fraction_rho")
 

@@ -11,8 +11,9 @@ import json
 import math
 import os
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import (
@@ -26,6 +27,12 @@ from pydantic import (
 from pymatgen.core import IMolecule, IStructure, Lattice
 
 from midgap.structures.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas
+
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+"""The fields of a file of one version as those of the next; a pure function."""
 
 
 def write_atomic(path: Path | str, data: str | bytes) -> Path:
@@ -95,7 +102,7 @@ def _array_type(dtype: type) -> Any:
         np.ndarray,
         BeforeValidator(lambda value: _frozen_array(value, dtype)),
         PlainSerializer(_plain),
-        WithJsonSchema({"type": "array"}),
+        WithJsonSchema({"type": "array", "items": {"type": ["array", "number", "null"]}}),
     ]
 
 
@@ -129,11 +136,23 @@ def geometry_from_dict(data: Any) -> IStructure | IMolecule:
     return IStructure(Lattice(data["lattice_ang"]), data["species"], positions, coords_are_cartesian=True)  # type: ignore[arg-type]
 
 
+_VECTORS = {"type": "array", "items": {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3}}
+_GEOMETRY_SCHEMA = {
+    "type": "object",
+    "description": "Atoms in Cartesian coordinates; lattice_ang has the lattice vectors as rows, null is a cluster.",
+    "properties": {
+        "lattice_ang": {"anyOf": [_VECTORS | {"minItems": 3, "maxItems": 3}, {"type": "null"}], "default": None},
+        "species": {"type": "array", "items": {"type": "string"}},
+        "positions_ang": _VECTORS,
+    },
+    "required": ["species", "positions_ang"],
+}
+
 Geometry = Annotated[
     IStructure | IMolecule,
     BeforeValidator(geometry_from_dict),
     PlainSerializer(geometry_to_dict),
-    WithJsonSchema({"type": "object"}),
+    WithJsonSchema(_GEOMETRY_SCHEMA),
 ]
 
 
@@ -141,11 +160,15 @@ class Document(BaseModel):
     """Base of all result objects.
 
     `to_dict` and `from_dict` add and check ``schema`` and ``schema_version``. A file of another
-    schema, or of a newer version than this midgap knows, is refused with a sentence that says so.
+    schema, or of a newer version than this midgap knows, is refused with a sentence that says so. One of
+    an older version is brought up to date by ``UPGRADES``: by version, what makes the next one of its fields.
+    A change after which older files would not be read, or read as something else, raises ``SCHEMA_VERSION``,
+    also of the classes that hold this one, since only the whole file carries a version.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, ser_json_inf_nan="null")
     SCHEMA_VERSION: ClassVar[int] = 1
+    UPGRADES: ClassVar[Mapping[int, Upgrade]] = {}
 
     @classmethod
     def schema_name(cls) -> str:
@@ -175,19 +198,63 @@ class Document(BaseModel):
         schema, version = data.pop("schema", None), data.pop("schema_version", None)
         if schema is not None and schema != cls.schema_name():
             raise InputError(f"{where}holds a {schema}, not a {cls.schema_name()}.")
-        if isinstance(version, int) and version > cls.SCHEMA_VERSION:
-            raise InputError(
-                f"{where}was written by a newer midgap ({schema} version {version}, this one reads up to "
-                f"{cls.SCHEMA_VERSION}); update midgap with: pip install -U midgap."
-            )
+        data = cls._upgraded(data, version, where)
         try:
             return cls.model_validate(data)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"]) or "the whole"
             message = first["msg"].removeprefix("Value error, ")
+            if first["type"] == "extra_forbidden":
+                message = "there is no such field"
             more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
             raise InputError(f"{where}not a valid {cls.schema_name()}: {place}: {message}{more}.") from None
+
+    @classmethod
+    def _upgraded(cls, data: dict[str, Any], version: Any, where: str) -> dict[str, Any]:
+        """Fields of this version; without a version they are taken for it."""
+        name, known = cls.schema_name(), cls.SCHEMA_VERSION
+        if version is None:
+            return data
+        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+            raise InputError(f"{where}schema_version is {version!r}, not a whole number from 1.")
+        if version > known:
+            raise InputError(
+                f"{where}was written by a newer midgap ({name} version {version}, this one reads up to "
+                f"{known}); update midgap with: pip install -U midgap."
+            )
+        for older in range(version, known):
+            if older not in cls.UPGRADES:
+                raise InputError(
+                    f"{where}is a {name} of version {version}, which midgap no longer reads; make it anew with this one."
+                )
+            try:
+                data = cls.UPGRADES[older](data)
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+                raise InputError(f"{where}not a valid {name} of version {older}.") from None
+        return data
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What a table of it holds, one flat mapping a row; none where a table is not its natural form."""
+        return []
+
+    def to_frame(self) -> pandas.DataFrame:
+        """`rows` as a pandas table."""
+        import pandas
+
+        rows = self.rows()
+        frame = pandas.DataFrame(rows)
+        # With a gap in it a column of whole numbers would become one of decimals.
+        return frame.astype({name: "Int64" for name in frame if _whole([row.get(name) for row in rows])})
+
+    def facts(self) -> dict[str, Any]:
+        """What is shown of it above its table: by default, the fields that hold something."""
+        return {name: value for name in type(self).model_fields if not _empty(value := getattr(self, name))}
+
+    def _repr_html_(self) -> str:
+        from midgap.structures.display import to_html
+
+        return to_html(self)
 
     def write(self, path: Path | str) -> Path:
         """Write as JSON, whole or not at all."""
@@ -203,6 +270,15 @@ class Document(BaseModel):
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _whole(values: list[Any]) -> bool:
+    there = [value for value in values if value is not None]
+    return bool(there) and all(isinstance(value, int) and not isinstance(value, bool) for value in there)
+
+
+def _empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str | tuple | dict) and not value)
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -114,6 +114,18 @@ class Model(Document):
             raise ValueError("a cluster has no lattice")
         return self
 
+    def facts(self) -> dict[str, Any]:
+        shown = {"label": self.label} | super().facts()
+        if isinstance(self.structure, IStructure):
+            shown["lattice"] = "{:.3f} {:.3f} {:.3f} Å, {:.1f} {:.1f} {:.1f}°".format(
+                *self.structure.lattice.parameters
+            )
+        if self.vacancy is not None:
+            shown["vacancy"] = f"{self.vacancy.species} of {self.vacancy.site}"
+        if self.embedding is not None:
+            shown["embedding"] = f"{len(self.embedding.charges_e)} point charges"
+        return shown
+
     @property
     def periodic(self) -> bool:
         return isinstance(self.structure, IStructure)
