@@ -38,7 +38,6 @@ app = typer.Typer(
     help="Is this defect the emitter? Defect levels with HSE06 and spin-orbit coupling, held against photoluminescence.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (

@@ -36,7 +36,12 @@ PUBLISHED = {
 
 def command(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Of a kind of file: Levels, Records. (default: list them)")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="A kind of file: Levels, Records. (default: list them)",
+            autocompletion=lambda: list(PUBLISHED),
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write all of them into this folder instead.")] = None,
 ) -> None:

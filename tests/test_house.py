@@ -42,10 +42,32 @@ def test_every_room_is_packaged_and_typed():
         assert (ROOT / folder / "py.typed").exists(), folder
 
 
-def test_help_is_quick_because_nothing_heavy_is_imported():
+HEAVY = "ase jinja2 jobflow matplotlib numba numpy pandas phonopy pyarrow pymatgen pyscf scipy spglib"  # pydantic comes with typer
+LOADED = f"""
+import atexit, sys
+atexit.register(lambda: print(sorted({set(HEAVY.split())!r} & {{m.split('.')[0] for m in sys.modules}}), file=sys.stderr))
+from midgap.cli.main import main
+sys.argv = ["midgap", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "said"),
+    [
+        (["--help"], {}, "Is this defect the emitter?"),
+        (["levels", "--help"], {}, "--reference"),
+        ([], {"_MIDGAP_COMPLETE": "complete_bash", "COMP_WORDS": "midgap comp", "COMP_CWORD": "1"}, "compare"),
+        ([], {"_MIDGAP_COMPLETE": "complete_bash", "COMP_WORDS": "midgap schema Lev", "COMP_CWORD": "2"}, "Levels"),
+    ],
+    ids=["help", "help of a command", "completion of a command", "completion of a word"],
+)
+def test_help_is_quick_because_nothing_heavy_is_imported(words, environment, said):
+    import os
     import subprocess
     import sys
 
-    code = "import sys, midgap.cli.main; print(sorted({m.split('.')[0] for m in sys.modules} & {'numpy', 'pymatgen', 'matplotlib', 'jobflow', 'ase'}))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "[]"
+    shown = subprocess.run(
+        [sys.executable, "-c", LOADED, *words], capture_output=True, text=True, env=os.environ | environment, check=True
+    )
+    assert said in shown.stdout and shown.stderr.strip() == "[]"
