@@ -60,9 +60,10 @@ def command(
         refractive_index=refractive_index,
     )
     if picture is not None:
-        from midgap.report.energetics import emission_figure, write_figure
+        from midgap.report.energetics import emission_figure
+        from midgap.report.plotting import save_picture
 
-        write_figure(picture, emission_figure(report.diagram, report.lines))
+        save_picture(emission_figure(report.diagram, report.lines), picture)
     if as_json:
         print(json.dumps(report.to_dict(), allow_nan=False))
         return

@@ -41,9 +41,10 @@ def command(
         raise InputError("--formed-at needs --temperature, at which carriers and charges are counted.")
     report = formation_report(study, temperature_K=temperature, formed_at_K=formed_at)
     if picture is not None:
-        from midgap.report.energetics import formation_figure, write_figure
+        from midgap.report.energetics import formation_figure
+        from midgap.report.plotting import save_picture
 
-        write_figure(picture, formation_figure(report.conditions))
+        save_picture(formation_figure(report.conditions), picture)
     if as_json:
         print(json.dumps(report.to_dict(), allow_nan=False))
         return

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,12 +13,9 @@ from midgap.defects.configuration_coordinate import ConfigurationCoordinate
 from midgap.defects.formation import FormationEnergies
 from midgap.defects.lineshape import Lineshape
 from midgap.report.palette import CONDUCTION, INK, LEVEL, LINE, MUTED, PAPER, PL, PUBLISHED, VALENCE
-from midgap.report.state_picture import FORMATS
+from midgap.report.plotting import NORMAL, SMALL, dress
 from midgap.report.typography import mathtext
-from midgap.structures.document import write_atomic
-from midgap.structures.errors import InputError
 
-NORMAL, SMALL = 8.5, 7.5
 COLOURS = (LEVEL.light, PUBLISHED.light, PL.light, MUTED.light)
 DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 """With the colours, so that lines are told apart in grey too."""
@@ -70,7 +65,7 @@ def formation_diagram(ax: Axes, energies: FormationEnergies) -> Axes:
     low = min(0.0, ax.get_ylim()[0])
     ax.set_ylim(low, top + 0.12 * (top - low))
     ax.set_title(energies.condition, fontsize=NORMAL, color=INK.light)
-    return _finish(ax, "Fermi level above the VBM (eV)", "Formation energy (eV)")
+    return dress(ax, "Fermi level above the VBM (eV)", "Formation energy (eV)")
 
 
 def formation_figure(conditions: Sequence[FormationEnergies]) -> Figure:
@@ -120,7 +115,7 @@ def configuration_diagram(ax: Axes, diagram: ConfigurationCoordinate) -> Axes:
     top = max(diagram.absorption_eV, upper) * 1.12
     ax.set_ylim(-0.1 * top, top)
     ax.set_xlim(reach[0], reach[-1])
-    return _finish(ax, r"Configuration coordinate Q (amu$^{1/2}$ Å)", "Energy (eV)")
+    return dress(ax, r"Configuration coordinate Q (amu$^{1/2}$ Å)", "Energy (eV)")
 
 
 def _arrow(ax: Axes, x: float, start: float, end: float, text: str, colour: str) -> None:
@@ -151,7 +146,7 @@ def line_diagram(ax: Axes, lines: Sequence[Lineshape]) -> Axes:
     low, high = min(e.min() for e in seen), max([zero, *(e.max() for e in seen)])
     ax.set(xlim=(low, high + 0.04 * (high - low)), ylim=(0.0, 1.45 if len(lines) > 1 else 1.25), yticks=[])
     ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK.light, loc="upper left")
-    return _finish(ax, "Photon energy (eV)", "Intensity (arbitrary units)")
+    return dress(ax, "Photon energy (eV)", "Intensity (arbitrary units)")
 
 
 def emission_figure(diagram: ConfigurationCoordinate | None, lines: Sequence[Lineshape]) -> Figure:
@@ -163,27 +158,3 @@ def emission_figure(diagram: ConfigurationCoordinate | None, lines: Sequence[Lin
         configuration_diagram(axes[0], diagram)
     line_diagram(axes[-1], lines)
     return figure
-
-
-def write_figure(path: Path, figure: Figure) -> Path:
-    """A figure in a file.
-
-    Raises
-    ------
-    InputError
-        The file's name ends in none of .png, .pdf and .svg.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise InputError(f"{path}: pictures are written as {', '.join(FORMATS)}; give a name that ends so.")
-    stream = io.BytesIO()
-    figure.savefig(stream, format=path.suffix[1:].lower(), dpi=200)
-    return write_atomic(path, stream.getvalue())
-
-
-def _finish(ax: Axes, x: str, y: str) -> Axes:
-    ax.set_xlabel(x, fontsize=NORMAL, color=INK.light)
-    ax.set_ylabel(y, fontsize=NORMAL, color=INK.light)
-    ax.tick_params(labelsize=NORMAL, colors=INK.light, width=0.8, length=3)
-    for side, spine in ax.spines.items():
-        spine.set(visible=side in ("left", "bottom"), color=INK.light, linewidth=0.8)
-    return ax

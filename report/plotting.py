@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -47,7 +48,7 @@ def with_interval(quantity: Quantity, unit: str, scale: float = 1.0) -> str:
 
 
 def save_picture(figure: Figure, path: Path | str) -> Path:
-    """PNG, SVG or PDF by the name of the file, written whole or not at all.
+    """PNG, SVG or PDF by the name of the file, written whole or not at all; text stays text, its fonts in the PDF.
 
     Raises
     ------
@@ -56,7 +57,9 @@ def save_picture(figure: Figure, path: Path | str) -> Path:
     """
     kind = Path(path).suffix.lower().removeprefix(".")
     if kind not in ("png", "svg", "pdf"):
-        raise InputError(f"A picture is a .png, .svg or .pdf file; {path} is none.")
+        raise InputError(f"{path}: pictures are written as .png, .pdf or .svg; give a name that ends so.")
     stream = io.BytesIO()
-    figure.savefig(stream, format=kind, dpi=200)
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind, {})
+    with matplotlib.rc_context({"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "midgap"}):
+        figure.savefig(stream, format=kind, dpi=300 if kind == "png" else 200, metadata=undated)
     return write_atomic(path, stream.getvalue())

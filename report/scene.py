@@ -38,6 +38,8 @@ class Scene:
         From the middle to the vacancy, or to what was to be up, shape (3,), or None.
     vacant
         Whether an atom is missing there.
+    origin_ang, view
+        Where the middle is in the model's frame, shape (3,), and rows right, up and towards the viewer in it.
     """
 
     symbols: tuple[str, ...]
@@ -47,6 +49,8 @@ class Scene:
     ligand: str
     axis_ang: np.ndarray | None
     vacant: bool
+    origin_ang: np.ndarray
+    view: np.ndarray
 
     @classmethod
     def of(cls, model: Model, towards_ang: np.ndarray | None = None) -> Scene:
@@ -95,7 +99,8 @@ class Scene:
             and np.linalg.norm(points[i] - points[j]) <= bond_limit_ang(names[i], ligand)
         )
         heart = int(np.argmin(np.linalg.norm(points, axis=1)))
-        return cls(names, points, bonds, heart, ligand, None if axis is None else view @ axis, vacancy is not None)
+        up = None if axis is None else view @ axis
+        return cls(names, points, bonds, heart, ligand, up, vacancy is not None, origin, view)
 
 
 def ligand_element(symbols: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,15 +16,14 @@ from midgap.defects.localization import normalised_weights
 from midgap.defects.report import LevelReport
 from midgap.defects.site import matched_sites, neighbour_shell
 from midgap.report.palette import CONDUCTION, INK, LEVEL, MUTED, VALENCE
+from midgap.report.plotting import save_picture
 from midgap.report.typography import mathtext, short
-from midgap.structures.document import write_atomic
 from midgap.structures.errors import InputError
 
 AROUND_EV = 1.2
 """How far into the bands the picture reaches."""
 
 WEIGHTS = LinearSegmentedColormap.from_list("weight at the defect", ["#b9c2cd", "#7f8fb0", LEVEL.light, "#050b18"])
-FORMATS = (".png", ".pdf", ".svg")
 
 
 def state_picture(
@@ -90,8 +88,6 @@ def write_state_picture(
     InputError
         The file's name ends in none of .png, .pdf and .svg.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise InputError(f"{path}: pictures are written as {', '.join(FORMATS)}; give a name that ends so.")
     n = structure.eigenvalues_eV.shape[0] + (reference is not None)
     figure = Figure(figsize=(2.6 + 1.55 * n, 4.6), layout="constrained")
     ax = figure.add_subplot()
@@ -100,10 +96,7 @@ def write_state_picture(
         bar = figure.colorbar(ScalarMappable(Normalize(0, 1), WEIGHTS), ax=ax, shrink=0.6, aspect=24)
         bar.set_label("Part of the state at the defect", color=INK.light)
         bar.outline.set_visible(False)  # type: ignore[operator]
-    stream = io.BytesIO()
-    figure.savefig(stream, format=path.suffix[1:].lower(), dpi=200)
-    write_atomic(path, stream.getvalue())
-    return path
+    return save_picture(figure, path)
 
 
 def _on(structure: ElectronicStructure, sites: Sequence[int] | np.ndarray) -> np.ndarray | None:

@@ -71,7 +71,7 @@ def element_legend(ax: Axes, models: Sequence[Model]) -> Axes:
     symbols = sorted({symbol for model in models for symbol in model.species}, key=lambda s: -radius_ang(s))
     circle: dict[str, Any] = {"linestyle": "none", "marker": "o", "color": INK.light, "markeredgewidth": 0.7}
     handles = [
-        Line2D([], [], **circle, markersize=15 * _drawn_radius(s), markerfacecolor=element_colour(s), label=s)
+        Line2D([], [], **circle, markersize=15 * drawn_radius_ang(s), markerfacecolor=element_colour(s), label=s)
         for s in symbols
     ]
     if any(model.vacancy is not None for model in models):
@@ -84,7 +84,8 @@ def element_legend(ax: Axes, models: Sequence[Model]) -> Axes:
     return ax
 
 
-def _drawn_radius(symbol: str) -> float:
+def drawn_radius_ang(symbol: str) -> float:
+    """How large an atom is drawn, Å: small enough to see between them."""
     return 0.42 * radius_ang(symbol) ** 0.8
 
 
@@ -115,7 +116,7 @@ def _draw_bond(ax: Axes, ends: np.ndarray, fog: float, order: float) -> None:
 
 
 def _draw_atom(ax: Axes, symbol: str, point: np.ndarray, fog: float, order: float) -> None:
-    radius = _drawn_radius(symbol)
+    radius = drawn_radius_ang(symbol)
     highlight = point + radius * np.array([-0.32, 0.34])
     _circle(ax, point, radius, order, facecolor=element_colour(symbol), edgecolor=INK.light, linewidth=0.6)
     _circle(ax, highlight, 0.26 * radius, order, facecolor=SHINE.light, edgecolor="none", alpha=0.45)
@@ -130,7 +131,7 @@ def _circle(ax: Axes, centre: np.ndarray, radius: float, order: float, **style: 
 def _draw_axis(ax: Axes, scene: Scene, axis: np.ndarray) -> None:
     if scene.vacant:
         ring: dict[str, Any] = {"edgecolor": PL.light, "linewidth": 1.5, "linestyle": (0, (2.2, 1.4))}
-        _circle(ax, axis, 1.1 * _drawn_radius(scene.ligand), 8, facecolor="none", **ring)
+        _circle(ax, axis, 1.1 * drawn_radius_ang(scene.ligand), 8, facecolor="none", **ring)
     trans = opposite(scene, axis)
     if trans is None:
         return

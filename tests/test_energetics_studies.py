@@ -20,8 +20,8 @@ from midgap.report.energetics import (
     formation_diagram,
     formation_figure,
     line_diagram,
-    write_figure,
 )
+from midgap.report.plotting import save_picture
 from midgap.structures.errors import InputError
 
 
@@ -135,7 +135,7 @@ def test_the_command_line_of_emission(midgap, tmp_path):
     assert lifetime.lifetime_ns == pytest.approx(14.992 * (1.239842 / lifetime.energy_eV) ** 2 / 0.4 / 1.5, rel=1e-3)
     assert "no such file" in midgap("emission", tmp_path / "none.json", code=2).err
     assert "without geometries" in midgap("emission", path, "--modes", path, code=2).err
-    assert ".png, .pdf, .svg" in midgap("emission", path, "--picture", tmp_path / "e.txt", code=2).err
+    assert ".png, .pdf or .svg" in midgap("emission", path, "--picture", tmp_path / "e.txt", code=2).err
 
 
 def test_a_study_of_folders_gives_the_diagram_of_its_points(tmp_path):
@@ -223,9 +223,9 @@ def test_pictures_are_files(tmp_path):
         emission_figure(diagram(), [line]),
         formation_figure([energies()] * 2),
     ):
-        assert write_figure(tmp_path / "x.png", figure).stat().st_size > 5000
+        assert save_picture(figure, tmp_path / "x.png").stat().st_size > 5000
     with pytest.raises(InputError, match="a name that ends so"):
-        write_figure(tmp_path / "x.doc", figure)
+        save_picture(figure, tmp_path / "x.doc")
 
 
 def test_the_studies_of_the_documentation_are_studies():

@@ -128,7 +128,7 @@ def test_a_particle_with_whatever_is_known_of_it(tmp_path, trace, levels, fit, g
     figure = particle_figure(trace=trace, levels=levels, fit=fit, g2=g2, chart=chart, title="particle 1")
     assert save_picture(figure, tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in save_picture(particle_figure(g2=g2), tmp_path / "one.svg").read_bytes()
-    with pytest.raises(InputError, match=r"\.png, \.svg or \.pdf"):
+    with pytest.raises(InputError, match=r"\.png, \.pdf or \.svg"):
         save_picture(figure, tmp_path / "all.bmp")
 
 

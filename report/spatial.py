@@ -1,0 +1,74 @@
+"""Models and the densities of their levels for the page, where they can be turned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from midgap.defects.densities import StateDensity
+from midgap.report.isosurface import isosurface
+from midgap.report.palette import ELEMENTS, element_colour
+from midgap.report.scene import Scene
+from midgap.report.structure_picture import drawn_radius_ang
+from midgap.structures.model import Model
+
+PARTS = (0.3, 0.6, 0.8)
+"""Of one electron, held by the surfaces that can be chosen."""
+
+MOST_SCENES = 12
+
+
+def spatial_scenes(models: Sequence[Model], densities: Sequence[StateDensity]) -> list[dict[str, Any]]:
+    """What a viewer draws of each model, those with densities first: plain numbers, Å, x right, y up, z to the viewer.
+
+    Vertices of surfaces are whole hundredths of an Å.
+    """
+    with_density = {density.model for density in densities}
+    chosen = sorted(models, key=lambda model: model.name not in with_density)[:MOST_SCENES]
+    return [_scene(model, [d for d in densities if d.model == model.name]) for model in chosen]
+
+
+def _scene(model: Model, densities: Sequence[StateDensity]) -> dict[str, Any]:
+    scene = Scene.of(model)
+    vacancy = scene.axis_ang if scene.vacant else None
+    return {
+        "model": model.name,
+        "label": model.label,
+        "symbols": list(scene.symbols),
+        "positions_ang": scene.positions_ang.round(3).tolist(),
+        "bonds": [list(pair) for pair in scene.bonds],
+        "vacancy_ang": None if vacancy is None else vacancy.round(3).tolist(),
+        "vacancy_radius_ang": round(1.1 * drawn_radius_ang(scene.ligand), 3) if scene.ligand else None,
+        "elements": {symbol: _element(symbol) for symbol in sorted(set(scene.symbols))},
+        "surfaces": [_surfaces(density, scene, model) for density in densities],
+    }
+
+
+def _element(symbol: str) -> dict[str, Any]:
+    light = element_colour(symbol)
+    dark = ELEMENTS[symbol].dark if symbol in ELEMENTS else light
+    return {"radius_ang": round(drawn_radius_ang(symbol), 3), "light": light, "dark": dark}
+
+
+def _surfaces(density: StateDensity, scene: Scene, model: Model) -> dict[str, Any]:
+    centre = scene.origin_ang if model.vacancy is None else np.asarray(model.vacancy.position_ang, dtype=float)
+    return {
+        "level": density.level,
+        "name": density.name,
+        "source": density.source,
+        "parts": [_surface(density, part, centre, scene) for part in PARTS],
+    }
+
+
+def _surface(density: StateDensity, part: float, centre: np.ndarray, scene: Scene) -> dict[str, Any]:
+    value = density.holding(part)
+    surface = isosurface(density, value, centre)
+    vertices = (surface.vertices_ang - scene.origin_ang) @ scene.view.T
+    return {
+        "percent": round(100 * part),
+        "per_ang3": float(f"{value:.4g}"),
+        "vertices_hundredths_ang": np.rint(100 * vertices).astype(int).ravel().tolist(),
+        "triangles": surface.triangles.ravel().tolist(),
+    }
