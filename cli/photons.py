@@ -81,7 +81,7 @@ def command(
         from midgap.experiment.tables import write_table
 
         records.write(out / "records.json")
-        write_table(records.records, out / "particles.csv")
+        write_table(records, out / "particles.csv")
     one = len(files) == 1 and files[0].is_file()
     if as_json:
         print(json.dumps((found[0].record if one else records).to_dict(), allow_nan=False))

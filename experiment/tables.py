@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from midgap.experiment.extras import missing
+from midgap.experiment.parquet import read_parquet, write_parquet
 from midgap.experiment.records import IntensityLevel, ParticleRecord, Records
 from midgap.structures.document import write_atomic
 from midgap.structures.errors import InputError
@@ -23,9 +23,6 @@ LEVEL_COLUMNS = {"start_time_s", "end_time_s", "dwell_time_s", "num_photons", "i
 """What tells an export of levels by Full SMS from a table of particles."""
 FIT_COLUMNS = {"particle_id", "level_or_group_id", "num_exponentials", "tau_1_ns"}
 """And one of its fits."""
-
-_NESTED = ("levels", "notes")
-_LISTS = ("tau_i_ns", "frac_i")
 
 
 def read_records(path: Path | str) -> Records:
@@ -44,12 +41,15 @@ def read_records(path: Path | str) -> Records:
         return Records.read(path)
     if not path.is_file():
         raise InputError(f"{path}: there is no such file.")
+    said: dict[str, Any] = {}
     if path.suffix.lower() == ".parquet":
-        rows = _parquet_rows(path)
+        rows, said = read_parquet(path)
     elif path.suffix.lower() in (".csv", ".tsv", ".txt"):
         rows = _csv_rows(path)
     else:
         raise InputError(f"{path}: records are read from .json, .csv, .tsv and .parquet files, not {path.suffix!r}.")
+    if said:
+        return Records.from_dict(said | {"records": rows}, source=str(path))
     if not rows:
         raise InputError(f"{path} has no rows.")
     columns = set(rows[0])
@@ -60,20 +60,17 @@ def read_records(path: Path | str) -> Records:
     return Records(records=tuple(_record(row, f"{path}, row {i + 1}") for i, row in enumerate(rows)))
 
 
-def write_table(records: Iterable[ParticleRecord], path: Path | str) -> Path:
-    """Write records as a flat table, one row a particle, CSV or Parquet by the file's ending.
+def write_table(records: Records, path: Path | str) -> Path:
+    """Write records as a table, one row a particle, by the file's ending: CSV, flat, or Parquet, whole.
 
-    The levels of each trace are left out: a table has no place for them, the JSON has.
+    CSV has no place for the levels of each trace and for notes; Parquet has, and for units, material and source.
     """
     path = Path(path)
-    rows = [_flat(record) for record in records]
     if path.suffix.lower() == ".parquet":
-        pyarrow, parquet = _pyarrow()
-        sink = pyarrow.BufferOutputStream()
-        parquet.write_table(pyarrow.Table.from_pylist(rows), sink)
-        return write_atomic(path, sink.getvalue().to_pybytes())
+        return write_parquet(records, path)
     if path.suffix.lower() != ".csv":
         raise InputError(f"{path}: tables are written as .csv or .parquet.")
+    rows = records.rows()
     columns = list(rows[0]) if rows else []
     lines: list[str] = []
 
@@ -86,10 +83,6 @@ def write_table(records: Iterable[ParticleRecord], path: Path | str) -> Path:
     for row in rows:
         writer.writerow({name: json.dumps(x) if isinstance(x, list) else x for name, x in row.items()})
     return write_atomic(path, "".join(lines))
-
-
-def _flat(record: ParticleRecord) -> dict[str, Any]:
-    return {name: x for name, x in record.to_dict().items() if name not in (*_NESTED, "schema", "schema_version")}
 
 
 def _csv_rows(path: Path) -> list[dict[str, Any]]:
@@ -131,23 +124,6 @@ def _cell(text: str) -> Any:
         except ValueError:
             pass
     return text
-
-
-def _parquet_rows(path: Path) -> list[dict[str, Any]]:
-    pyarrow, parquet = _pyarrow()
-    try:
-        return parquet.read_table(path).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{path} is not a readable Parquet file ({str(error).splitlines()[0][:120]}).") from None
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ModuleNotFoundError:
-        raise missing("pyarrow", "Reading and writing Parquet") from None
-    return pyarrow, pyarrow.parquet
 
 
 def _record(row: Mapping[str, Any], where: str) -> ParticleRecord:

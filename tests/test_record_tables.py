@@ -20,12 +20,75 @@ PARTICLE = ParticleRecord(
 )
 
 
-@pytest.mark.parametrize("name", ["particles.csv", "particles.parquet"])
-def test_there_and_back(tmp_path, name):
+def test_there_and_back(tmp_path):
     records = (PARTICLE, ParticleRecord(particle_id="x"), *published_records("Cs4PbBr6").records)
-    back = read_records(write_table(records, tmp_path / name)).records
+    back = read_records(write_table(Records(records=records), tmp_path / "particles.csv")).records
     flat = [record.model_copy(update={"levels": (), "notes": {}}) for record in records]
     assert list(back) == flat
+
+
+TENTH = 0.1 + 0.2  # not 0.3: the last bit has to survive
+BLINKING = ParticleRecord(
+    particle_id="018",
+    levels=(IntensityLevel(name="ON", group_id=1, intensity_cps=TENTH, num_photons=3), IntensityLevel()),
+    tau_i_ns=(Quantity(value=TENTH), Quantity(hi=2.0)),
+    g2_side_n=20,
+    notes={"g2_0": "ü, ⟨N⟩; \n", "levels": ""},
+)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        published_records("Cs4PbBr6"),
+        Records(material="Cs4PbBr6", records=(PARTICLE, BLINKING, ParticleRecord())),
+        Records(records=()),
+    ],
+    ids=["published", "everything", "nothing"],
+)
+def test_parquet_keeps_everything(tmp_path, records):
+    path = write_table(records, tmp_path / "particles.parquet")
+    assert read_records(path) == records
+    assert read_records(path).to_dict() == records.to_dict()
+
+
+def test_parquet_says_its_units_to_others(tmp_path):
+    """As any reader of Arrow sees them; empty columns are of their type too."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(write_table(Records(records=(BLINKING,)), tmp_path / "p.parquet"))
+    units = {"tau_av_ns_hi": b"ns", "pl_fwhm_meV": b"meV", "sigma_abs_cm2": "cm²".encode()}
+    assert {name: schema.field(name).metadata[b"unit"] for name in units} == units
+    assert schema.field("g2_0").metadata is None and schema.field("g2_0").type == pa.float64()
+    assert schema.field("levels").type.value_type.field("intensity_cps").metadata == {b"unit": b"1/s"}
+    assert pq.read_table(tmp_path / "p.parquet").to_pandas()["g2_side_n"].tolist() == [20]
+
+
+def test_parquet_of_a_newer_midgap_is_refused(tmp_path):
+    import pyarrow.parquet as pq
+
+    path = write_table(Records(records=(PARTICLE,)), tmp_path / "p.parquet")
+    for said, what in (
+        ('{"schema": "midgap.Records", "schema_version": 99}', "newer midgap"),
+        ('{"schema": "midgap.Levels"}', "holds a midgap.Levels"),
+        ("[1]", "not a JSON object"),
+        ("{", "not a JSON object"),
+    ):
+        table = pq.read_table(path)
+        pq.write_table(table.replace_schema_metadata({"midgap": said}), tmp_path / "other.parquet")
+        with pytest.raises(InputError, match=what):
+            read_records(tmp_path / "other.parquet")
+
+
+def test_parquet_of_another_origin(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"particle_id": ["1"], "g2_0": [0.1]}), tmp_path / "mine.parquet")
+    assert read_records(tmp_path / "mine.parquet").records == (
+        ParticleRecord(particle_id="1", g2_0=Quantity(value=0.1)),
+    )
 
 
 def test_json_is_read_too(tmp_path):
