@@ -85,6 +85,12 @@ class ElectronicStructure(Document):
         differences between two calculations of the same engine and settings mean something.
     dipoles
         For optical transitions between bands near the gap, where the engine gives wavefunctions.
+    total_energy_eV
+        Of the cell, relative to the engine's own zero.
+    energy_terms_eV
+        What it is the sum of, where parts were computed one after the other: ``PBE``, ``HSE06 - PBE`` (what the
+        hybrid changes for PBE's orbitals), ``SOC`` (what spin-orbit coupling changes in the sum of the occupied
+        eigenvalues).
     """
 
     structure: Geometry
@@ -103,6 +109,7 @@ class ElectronicStructure(Document):
     site_potentials_eV: FloatArray | None = None
     dipoles: TransitionDipoles | None = None
     total_energy_eV: float | None = None
+    energy_terms_eV: dict[str, float] = {}
     converged: bool = True
     warnings: tuple[str, ...] = ()
 
@@ -140,7 +147,10 @@ class ElectronicStructure(Document):
 
     @property
     def energy_theory(self) -> str:
-        """What the total energy was computed with: without hybrid and spin-orbit coupling that came after the SCF."""
+        """What the total energy was computed with: without what came after the SCF and brought eigenvalues alone."""
+        if self.energy_terms_eV:
+            whole = any(term.startswith(self.theory.functional) for term in self.energy_terms_eV)
+            return (self.theory.functional if whole else "PBE") + ("+SOC" if "SOC" in self.energy_terms_eV else "")
         settings = self.provenance.settings
         hybrid = self.theory.functional == "HSE06" and settings.get("hybrid", "").startswith("one-shot on PBE")
         after = settings.get("spin-orbit", "").startswith(("one-shot", "second variation"))

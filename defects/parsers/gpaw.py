@@ -12,6 +12,9 @@ from midgap.defects.parsers.gpaw_dipoles import scalar_dipoles, spinor_dipoles
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 
+SMEARING_EV = 0.01
+"""Of spinors, which have occupations of their own: a fixed moment means nothing to them."""
+
 
 def band_window(calc: Any, empty: int) -> tuple[int, int]:
     """The bands worth a hybrid and spin-orbit calculation: [first, last).
@@ -45,7 +48,7 @@ def electronic_structure(
     eigenvalues_eV: np.ndarray | None,
     *,
     provenance: Provenance,
-    total_energy_eV: float | None = None,
+    energy_terms_eV: Mapping[str, float] | None = None,
 ) -> ElectronicStructure:
     """Collect what a converged GPAW calculator holds.
 
@@ -58,6 +61,8 @@ def electronic_structure(
     theory
         With spin-orbit coupling the states are spinors on the full Brillouin zone, else scalars on
         its irreducible part.
+    energy_terms_eV
+        What the total energy consists of; spin-orbit coupling is added here.
     """
     if eigenvalues_eV is None:
         eigenvalues_eV = calc.eigenvalues()[:, :, window[0] : window[1]]
@@ -68,11 +73,51 @@ def electronic_structure(
         "charge": model.charge,
         "n_electrons": calc.get_number_of_electrons(),
         "site_potentials_eV": _site_potentials(calc),
-        "total_energy_eV": total_energy_eV,
     }
-    if theory.spin_orbit:
-        return ElectronicStructure(**shared, **_spinors(calc, window, eigenvalues_eV))
-    return ElectronicStructure(**shared, **_scalars(calc, window, eigenvalues_eV))
+    terms = dict(energy_terms_eV or {})
+    if not theory.spin_orbit:
+        return ElectronicStructure(**shared, **_energies(terms), **_scalars(calc, window, eigenvalues_eV))
+    spinors = _spinors(calc, window, eigenvalues_eV)
+    if terms:
+        terms["SOC"] = spin_orbit_energy_eV(calc, window[0], eigenvalues_eV, spinors["eigenvalues_eV"][0])
+    return ElectronicStructure(**shared, **_energies(terms), **spinors)
+
+
+def _energies(terms: dict[str, float]) -> dict[str, Any]:
+    return {"total_energy_eV": sum(terms.values()), "energy_terms_eV": terms} if terms else {}
+
+
+def spin_orbit_energy_eV(calc: Any, first: int, scalar_eV: np.ndarray, spinor_eV: np.ndarray) -> float:
+    """What spin-orbit coupling adds to the total energy: the change of the sum over the occupied eigenvalues.
+
+    The density does not answer to it, which is the force theorem (Weinert, Watson and Davenport, Phys. Rev. B 32,
+    2115 (1985), doi 10.1103/PhysRevB.32.2115): the error is of second order in the change of the density. Bands below
+    the window do not take part; a full shell gains nothing to first order.
+
+    Parameters
+    ----------
+    first
+        The first band of the window.
+    scalar_eV, spinor_eV
+        Shapes (spin, irreducible k, band) and (k, spinor).
+    """
+    electrons = calc.get_number_of_electrons()
+    spins = len(scalar_eV)
+    moment = calc.get_magnetic_moment() if spins == 2 else 0.0
+    weights = calc.get_k_point_weights()
+    channels = [(electrons + moment) / 2 - first, (electrons - moment) / 2 - first]
+    scalar = sum(_band_energy_eV(scalar_eV[s % spins], weights, n) for s, n in enumerate(channels))
+    uniform = np.full(len(spinor_eV), 1.0 / len(spinor_eV))
+    return _band_energy_eV(spinor_eV, uniform, electrons - 2 * first) - scalar
+
+
+def _band_energy_eV(eigenvalues_eV: np.ndarray, weights: np.ndarray, electrons: float) -> float:
+    """Σ f ε, extrapolated to no smearing."""
+    from ase.units import Ha
+    from gpaw.occupations import FermiDiracCalculator
+
+    filled, _, entropy = FermiDiracCalculator(SMEARING_EV).calculate(electrons, eigenvalues_eV / Ha, weights)
+    return float(np.einsum("k,kn,kn->", weights, filled, eigenvalues_eV) + 0.5 * entropy * Ha)
 
 
 def _scalars(calc: Any, window: tuple[int, int], eigenvalues_eV: np.ndarray) -> dict[str, Any]:
@@ -154,8 +199,8 @@ def _spinors(calc: Any, window: tuple[int, int], eigenvalues_eV: np.ndarray) -> 
     from gpaw.spinorbit import soc_eigenstates
 
     first, last = window
-    # An occupation calculator of its own: the one of a fixed-moment run knows no spinors.
-    states = soc_eigenstates(calc, n1=first, n2=last, eigenvalues=eigenvalues_eV, occcalc=FermiDiracCalculator(0.01))
+    occupations = FermiDiracCalculator(SMEARING_EV)
+    states = soc_eigenstates(calc, n1=first, n2=last, eigenvalues=eigenvalues_eV, occcalc=occupations)
     eigenvalues = states.eigenvalues()[None]
     overlaps = _sphere_overlaps(calc)
     weights = np.array([_weights(dict(state.projections.items()), overlaps) for state in states])[None]

@@ -36,10 +36,11 @@ def read_gpw(path: Path) -> ElectronicStructure:
         energy = float(calc.get_potential_energy())
     except Exception as error:  # whatever GPAW says to a file that is none
         raise InputError(f"{path} cannot be read by GPAW ({type(error).__name__}: {error}).") from None
+    theory = _theory(calc, path)
     structure = electronic_structure(
         calc,
         _model(calc, path),
-        _theory(calc, path),
+        theory,
         (0, calc.eigenvalues().shape[2]),
         None,
         provenance=Provenance(
@@ -47,7 +48,7 @@ def read_gpw(path: Path) -> ElectronicStructure:
             engine_version=gpaw.__version__,
             settings={"functional": _name(calc), "read from": path.name},
         ),
-        total_energy_eV=energy,
+        energy_terms_eV={theory.functional: energy},
     )
     if _converged_bands(calc) == "occupied":
         structure = structure.model_copy(

@@ -1,6 +1,6 @@
 """The process that runs GPAW on the ``calculation.json`` of its folder.
 
-The recipe: PBE in a plane-wave basis to self-consistency; HSE06 eigenvalues to first order on the PBE
+The recipe: PBE in a plane-wave basis to self-consistency; HSE06 eigenvalues and energy to first order on the PBE
 orbitals (one-shot); spin-orbit coupling by diagonalising the two-component Hamiltonian in the basis of
 the scalar states (Olsen, Phys. Rev. B 94, 235106 (2016), doi 10.1103/PhysRevB.94.235106).
 
@@ -25,6 +25,7 @@ from midgap.structures.model import Model
 from midgap.workflows.calculation import Calculation, CalculationResult
 from midgap.workflows.engines.gpaw import START, WAVEFUNCTIONS, Gpaw, say
 from midgap.workflows.engines.gpaw_fft import use_pyfftw
+from midgap.workflows.engines.gpaw_hybrid import one_shot_hybrid
 from midgap.workflows.relaxation import propose
 
 CUTOFF_EV = 340.0
@@ -224,9 +225,12 @@ def static(calculation: Calculation, folder: Path) -> CalculationResult:
     _write_gpw(calc, folder / WAVEFUNCTIONS)
     window = parser.band_window(calc, empty_bands(calculation))
     eigenvalues = None
+    energies = {"PBE": energy}
     settings: dict[str, str] = {}
     if calculation.theory.functional == "HSE06":
-        eigenvalues = hybrid_eigenvalues(calc, window, calculation.theory.exact_exchange, folder)
+        hybrid = one_shot_hybrid(calc, window, calculation.theory.exact_exchange, folder)
+        eigenvalues = hybrid.eigenvalues_eV
+        energies["HSE06 - PBE"] = hybrid.energy_change_eV
         settings["hybrid"] = "one-shot on PBE orbitals, first order"
         settings["bands"] = f"{window[0] + 1}...{window[1]}"
     if calculation.theory.spin_orbit:
@@ -239,42 +243,16 @@ def static(calculation: Calculation, folder: Path) -> CalculationResult:
         window,
         eigenvalues,
         provenance=_provenance(calculation, settings),
-        total_energy_eV=energy,
+        energy_terms_eV=energies,
     )
+    assert structure.total_energy_eV is not None
     return CalculationResult(
         model=calculation.model,
         task="static",
-        total_energy_eV=energy,
+        total_energy_eV=structure.total_energy_eV,
         electronic_structure=structure,
         provenance=structure.provenance,
     )
-
-
-def hybrid_eigenvalues(calc: Any, window: tuple[int, int], exact_exchange: float | None, folder: Path) -> np.ndarray:
-    """HSE06 eigenvalues of the bands in ``window``, shape (spin, irreducible k, band), eV.
-
-    The correction to PBE is linear in the fraction of exact exchange, so any fraction follows from
-    the one of HSE06. Each k-point is kept as soon as it is done.
-    """
-    from gpaw.new.pw.nschse import NonSelfConsistentHybridXCCalculator
-
-    path = folder / "hybrid.json"
-    done: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    ibzwfs = calc.dft.ibzwfs
-    count = len(ibzwfs.ibz)
-    hybrid = None
-    for k in range(count):
-        key = f"{k}:{window[0]}:{window[1]}"
-        if key in done:
-            continue
-        say(folder, f"HSE06 exchange, k-point {k + 1} of {count}")
-        hybrid = hybrid or NonSelfConsistentHybridXCCalculator.from_dft_calculation(calc.dft, "HSE06", log=None)
-        pbe, semilocal, nonlocal_ = hybrid._calculate(ibzwfs, *window, [k])
-        done[key] = {"pbe_eV": pbe[:, 0].tolist(), "correction_eV": (nonlocal_ - semilocal)[:, 0].tolist()}
-        write_atomic(path, json.dumps(done))
-    scale = 1.0 if exact_exchange is None else exact_exchange / 0.25
-    rows = [done[f"{k}:{window[0]}:{window[1]}"] for k in range(count)]
-    return np.stack([np.array(row["pbe_eV"]) + scale * np.array(row["correction_eV"]) for row in rows], axis=1)
 
 
 def _self_consistent(calculation: Calculation, folder: Path) -> Any:
