@@ -1,0 +1,85 @@
+"""The committed results: the numbers of every calculation, and what midgap's own commands make of the studies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from midgap.defects.emission_study import EmissionReport, emission_report
+from midgap.defects.formation_study import FormationReport, formation_report
+from midgap.structures.document import read_json
+from midgap.structures.errors import InputError
+
+FOLDER = Path(__file__).parent / "results"
+TEMPERATURES_K = (0.0, 77.0, 300.0)
+
+
+@dataclass
+class Results:
+    """What ``collect.py`` wrote.
+
+    Attributes
+    ----------
+    notes
+        Why a study could not be read, if one could not.
+    """
+
+    folder: Path
+    found: dict[str, Any]
+    notes: dict[str, str]
+
+    @classmethod
+    def read(cls, folder: Path = FOLDER) -> Results:
+        """Read the folder."""
+        return cls(folder, read_json(folder / "study.json"), {})
+
+    @property
+    def relaxations(self) -> list[dict[str, Any]]:
+        return list(self.found["relaxations"])
+
+    @property
+    def levels(self) -> list[dict[str, Any]]:
+        return list(self.found["levels"])
+
+    @property
+    def vertical(self) -> list[dict[str, Any]]:
+        return list(self.found.get("vertical", []))
+
+    @property
+    def costs(self) -> dict[str, dict[str, float]]:
+        return dict(self.found["costs"])
+
+    def formation(self, size: str) -> FormationReport | None:
+        """Formation energies in the cells of a size; None where the study is not there or has no answer."""
+        return self._formation.get(size)
+
+    @cached_property
+    def _formation(self) -> dict[str, FormationReport]:
+        reports = {}
+        for size in ("small", "large"):
+            path = self.folder / f"formation_{size}.json"
+            if path.exists():
+                try:
+                    reports[size] = formation_report(path)
+                except InputError as error:
+                    self.notes[path.name] = str(error)
+        return reports
+
+    def emissions(self) -> dict[str, EmissionReport]:
+        """The emission of each pair of charge states that was followed along the way, by name."""
+        reports = {}
+        for path in sorted(self.folder.glob("emission_*_to_*.json")):
+            excited, ground = path.stem.removeprefix("emission_").split("_to_")
+            carrier = "electron" if (excited, ground) in (("+", "0"), ("0", "-")) else "hole"
+            name = f"V{_raised(excited)} + {carrier} → V{_raised(ground)}"
+            try:
+                reports[name] = emission_report(path, TEMPERATURES_K)
+            except InputError as error:
+                self.notes[path.name] = str(error)
+        return reports
+
+
+def _raised(sign: str) -> str:
+    return {"+": "⁺", "-": "⁻", "0": "⁰"}[sign]
