@@ -6,10 +6,10 @@ in a file chooses what is imported or run, unlike the ``@module``/``@class`` tag
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,9 +24,10 @@ from pydantic import (
     ValidationError,
     WithJsonSchema,
 )
-from pymatgen.core import IMolecule, IStructure, Lattice
+from pymatgen.core import Element, IMolecule, IStructure, Lattice
 
 from midgap.structures.errors import InputError
+from midgap.structures.unpacking import CutShortError, chunks
 
 if TYPE_CHECKING:
     import pandas
@@ -74,26 +75,52 @@ def read_json(path: Path | str) -> Any:
     """
     path = Path(path)
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        return json.loads(raw)
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file.") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except (ValueError, EOFError) as error:
-        raise InputError(f"{path} is not valid JSON ({error}).") from None
+        raw = b"".join(chunks(path))
+        finite = {"parse_float": _finite} if _LONG_EXPONENT.search(raw) else {}
+        return json.loads(raw, parse_constant=_refuse_constant, **finite)
+    except CutShortError:
+        raise InputError(f"{path} is cut short; copy it again.") from None
+    except RecursionError:
+        raise InputError(f"{path} is nested too deeply to be one of midgap's files.") from None
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({_brief(str(error))}).") from None
+
+
+_LONG_EXPONENT = re.compile(rb"[eE]\+?\d{3}")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text} is beyond all numbers")
+    return value
+
+
+def _refuse_constant(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def _brief(message: str, longest: int = 300) -> str:
+    """A message that may quote a file, on one line of bounded length."""
+    message = " ".join("".join(sign if sign.isprintable() else " " for sign in message).split())
+    return message if len(message) <= longest else f"{message[:longest]}…"
 
 
 def _frozen_array(value: Any, dtype: type) -> np.ndarray:
-    array: np.ndarray = np.array(value, dtype=dtype)
+    try:
+        array: np.ndarray = np.array(value, dtype=dtype)
+    except (TypeError, OverflowError, RecursionError):
+        raise ValueError("not an array of numbers") from None
     array.setflags(write=False)
     return array
 
 
 def _plain(array: np.ndarray) -> Any:
-    """Nested lists; NaN, which JSON has no word for, becomes null."""
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        return np.where(np.isnan(array), None, array.astype(object)).tolist()  # type: ignore[call-overload]
+    """Nested lists; NaN and infinity, which JSON has no word for, become null."""
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        return np.where(np.isfinite(array), array.astype(object), None).tolist()  # type: ignore[call-overload]
     return array.tolist()
 
 
@@ -108,6 +135,10 @@ def _array_type(dtype: type) -> Any:
 
 FloatArray = _array_type(float)
 IntArray = _array_type(int)
+
+
+FARTHEST_ANG = 1e6
+"""No atom of a model is farther from the origin."""
 
 
 def geometry_to_dict(geometry: IStructure | IMolecule) -> dict[str, Any]:
@@ -128,12 +159,24 @@ def geometry_from_dict(data: Any) -> IStructure | IMolecule:
         return IMolecule.from_sites([s for s in data]) if type(data) is not IMolecule else data
     if not isinstance(data, dict) or not {"species", "positions_ang"} <= data.keys():
         raise ValueError("a geometry needs species and positions_ang (and lattice_ang if periodic)")
-    positions = np.array(data["positions_ang"], dtype=float).reshape(-1, 3)
-    if not np.isfinite(positions).all():
-        raise ValueError("a position is not a finite number")
-    if data.get("lattice_ang") is None:
-        return IMolecule(data["species"], positions)
-    return IStructure(Lattice(data["lattice_ang"]), data["species"], positions, coords_are_cartesian=True)  # type: ignore[arg-type]
+    species, rows = data["species"], data.get("lattice_ang")
+    if not isinstance(species, list | tuple) or not all(map(_is_element, species)):
+        raise ValueError("species are not a list of elements")
+    positions = _frozen_array(data["positions_ang"], float).reshape(-1, 3)
+    if len(positions) != len(species):
+        raise ValueError(f"there are {len(species)} species, but {len(positions)} positions")
+    if not (abs(positions) < FARTHEST_ANG).all():
+        raise ValueError("a position is not a finite number of Å")
+    if rows is None:
+        return IMolecule(species, positions)  # type: ignore[arg-type]
+    lattice = _frozen_array(rows, float)
+    if lattice.shape != (3, 3) or not (abs(lattice) < FARTHEST_ANG).all() or not abs(np.linalg.det(lattice)) > 1e-3:
+        raise ValueError("the lattice vectors span no volume")
+    return IStructure(Lattice(lattice), species, positions, coords_are_cartesian=True)  # type: ignore[arg-type]
+
+
+def _is_element(symbol: Any) -> bool:
+    return isinstance(symbol, str) and Element.is_valid_symbol(symbol)
 
 
 _VECTORS = {"type": "array", "items": {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3}}
@@ -197,14 +240,14 @@ class Document(BaseModel):
         data = {key: value for key, value in data.items() if not key.startswith("@")}
         schema, version = data.pop("schema", None), data.pop("schema_version", None)
         if schema is not None and schema != cls.schema_name():
-            raise InputError(f"{where}holds a {schema}, not a {cls.schema_name()}.")
+            raise InputError(f"{where}holds a {_brief(str(schema), 100)}, not a {cls.schema_name()}.")
         data = cls._upgraded(data, version, where)
         try:
             return cls.model_validate(data)
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"]) or "the whole"
-            message = first["msg"].removeprefix("Value error, ")
+            place = _brief(".".join(str(part) for part in first["loc"]), 100) or "the whole"
+            message = _brief(first["msg"].removeprefix("Value error, "))
             if first["type"] == "extra_forbidden":
                 message = "there is no such field"
             more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vasp_files import procar, vasprun
 
 from midgap.defects.band_edges import band_edges
-from midgap.defects.parsers import read_folder, streams
+from midgap.defects.parsers import read_folder
 from midgap.defects.parsers.outcar import read_outcar
 from midgap.defects.parsers.procar import read_procar
 from midgap.defects.parsers.rows import BadNumberError, row_sums
@@ -20,6 +20,7 @@ from midgap.defects.parsers.vasp import read_vasp
 from midgap.defects.parsers.vasp_output import VaspOutput
 from midgap.defects.parsers.vasp_theory import level_of_theory, mesh_of
 from midgap.defects.parsers.vasprun import read_vasprun
+from midgap.structures import unpacking
 from midgap.structures.errors import ComputationError, InputError
 
 GAN = ("bulk_sc", "q=1", "q=0", "q=-1", "q=-2")
@@ -172,7 +173,7 @@ def test_all_shapes_and_cuts(tmp_path, monkeypatch, shape, kind, chunk, seed):
     projections[1:] -= 0.5 if kind == "spinors" else 0.0
     tags = "<i name='LSORBIT'>T</i><i name='LNONCOLLINEAR'>T</i>" if kind == "spinors" else ""
     path = write(tmp_path, vasprun(energies, occupations, projections, tags=tags, sites=sites))
-    monkeypatch.setattr(streams, "CHUNK", chunk)
+    monkeypatch.setattr(unpacking, "CHUNK", chunk)
     out = read_vasprun(path)
     np.testing.assert_array_equal(out.eigenvalues_eV, energies)
     np.testing.assert_array_equal(out.occupations, occupations)
@@ -206,10 +207,10 @@ def test_memory_is_that_of_the_result(tmp_path):
 )
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_gzip_of_several_members(tmp_path, monkeypatch, parts, padding, chunk):
-    monkeypatch.setattr(streams, "CHUNK", chunk)
+    monkeypatch.setattr(unpacking, "CHUNK", chunk)
     path = tmp_path / "several.gz"
     path.write_bytes(b"".join(map(gzip.compress, [b"first", *parts])) + bytes(padding))
-    assert b"".join(streams.chunks(path)) == b"first" + b"".join(parts)
+    assert b"".join(unpacking.chunks(path)) == b"first" + b"".join(parts)
 
 
 @settings(max_examples=100, deadline=None)

@@ -97,7 +97,7 @@ def _newest(paths: list[Path]) -> Path | None:
 
 
 def _begins_as_cp2k(path: Path) -> bool:
-    from midgap.defects.parsers.streams import CutShortError, chunks
+    from midgap.structures.unpacking import CutShortError, chunks
 
     try:
         return b"CP2K|" in next(chunks(path), b"")

@@ -17,9 +17,9 @@ import numpy as np
 from pymatgen.core import IMolecule, IStructure, Lattice
 
 from midgap.defects.electronic_structure import ElectronicStructure, Provenance
-from midgap.defects.parsers.streams import CutShortError, chunks
 from midgap.structures.errors import ComputationError, InputError
 from midgap.structures.theory import LevelOfTheory
+from midgap.structures.unpacking import CutShortError, chunks
 
 EV_PER_HARTREE = 27.211386245988
 BOHR_ANG = 0.529177210903
@@ -76,7 +76,7 @@ def read_cp2k(
         warnings.append(f"The SCF counted as converged at a change of {threshold:g}: energies are not to be trusted.")
     warnings += _kernel_warning(text)
     energy = total_energy_eV(text)
-    return ElectronicStructure(
+    fields = dict(
         structure=structure,
         theory=theory,
         provenance=provenance(text, asked),
@@ -93,6 +93,7 @@ def read_cp2k(
         converged=converged,
         warnings=tuple(warnings),
     )
+    return ElectronicStructure.from_dict(fields, source=str(output))
 
 
 # --- files -------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def read_vasp(folder: Path | str) -> ElectronicStructure:
     assert out.kpoints_frac is not None and out.k_weights is not None
     assert out.lattice_ang is not None and out.positions_frac is not None
     k_weights = out.k_weights / out.k_weights.sum()
-    return ElectronicStructure(
+    fields = dict(
         structure=IStructure(
             Lattice(out.lattice_ang), [_element(name, source) for name in out.species], out.positions_frac.tolist()
         ),
@@ -127,6 +127,7 @@ def read_vasp(folder: Path | str) -> ElectronicStructure:
         converged=_converged(out, outcar, warnings),
         warnings=tuple(warnings),
     )
+    return ElectronicStructure.from_dict(fields, source=str(source))
 
 
 def _whole(out: VaspOutput) -> tuple[np.ndarray, np.ndarray]:
@@ -137,9 +138,16 @@ def _whole(out: VaspOutput) -> tuple[np.ndarray, np.ndarray]:
                 f"{out.source} is not finished: VASP was stopped or is still running; missing: {out.missing}."
             )
         raise InputError(f"{out.source} lists no eigenvalues; a run with levels to read writes them at its end.")
+    if out.eigenvalues_eV.ndim != 3 or out.eigenvalues_eV.shape != out.occupations.shape:
+        raise InputError(
+            f"{out.source}: its eigenvalues, of the shape {out.eigenvalues_eV.shape}, and occupations, "
+            f"{out.occupations.shape}, are not tables of spin × k-point × band; it is damaged."
+        )
+    if not np.isfinite(out.eigenvalues_eV).all() or not np.isfinite(out.occupations).all():
+        raise ComputationError(f"{out.source}: an eigenvalue or occupation is no number: the calculation broke down.")
     spins, n_k, _ = out.eigenvalues_eV.shape
-    listed = 0 if out.kpoints_frac is None or out.k_weights is None else len(out.k_weights)
-    if listed != n_k or out.kpoints_frac is None or len(out.kpoints_frac) != n_k:
+    listed = 0 if out.kpoints_frac is None or out.k_weights is None else out.k_weights.size
+    if listed != n_k or out.kpoints_frac is None or out.kpoints_frac.shape != (n_k, 3):
         raise InputError(f"{out.source} lists {listed} k-points, but eigenvalues at {n_k}; it is damaged.")
     if spins != out.spins:
         kind = "spinors" if out.spinor else f"ISPIN = {out.spins}"
@@ -147,7 +155,7 @@ def _whole(out: VaspOutput) -> tuple[np.ndarray, np.ndarray]:
             f"{out.source} has eigenvalues of {spins} spin channels, but was run with {kind}; it is damaged."
         )
     lattice, positions = out.lattice_ang, out.positions_frac
-    if lattice is None or positions is None or len(positions) != len(out.species) or not out.species:
+    if lattice is None or positions is None or not out.species or positions.shape != (len(out.species), 3):
         raise InputError(f"{out.source} does not say where its {len(out.species)} atoms are; it is damaged.")
     if (
         lattice.shape != (3, 3)

@@ -38,9 +38,19 @@ def read_vaspout(path: Path) -> VaspOutput:
         raise InputError(
             f"{path} lacks what a finished VASP run writes: {str(error.args[0]).strip(chr(34))}."
         ) from None
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        MemoryError,
+    ) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
-            f"{path} cannot be read as HDF5 ({error}); a run that is going on or was killed leaves it so."
+            f"{path} cannot be read as HDF5 ({reason}); a run that is going on or was killed leaves it so."
         ) from None
 
 

@@ -15,9 +15,10 @@ from xml.parsers import expat
 import numpy as np
 
 from midgap.defects.parsers.rows import BadNumberError, row_sums, row_values
-from midgap.defects.parsers.streams import CutShortError, Scanner, chunks
+from midgap.defects.parsers.streams import Scanner
 from midgap.defects.parsers.vasp_output import VaspOutput
 from midgap.structures.errors import ComputationError, InputError
+from midgap.structures.unpacking import CutShortError, chunks
 
 SECTION = re.compile(
     rb"<(eigenvalues|projected|dos|dielectricfunction|conductivity|opticaltransitions|\w+_kpoints_opt)(?:\s[^<>/]*)?>"
