@@ -1,4 +1,4 @@
-"""``midgap compare``: computed levels against measured photoluminescence and published values."""
+"""``midgap compare``: candidate emitters against what was measured."""
 
 from __future__ import annotations
 
@@ -14,26 +14,96 @@ if TYPE_CHECKING:
 
     from midgap.defects.report import Levels
     from midgap.experiment.comparison import Candidate, Comparison, Row
+    from midgap.experiment.evidence.predictions import Assumption
+    from midgap.experiment.records import Records
 
 
 def command(
     levels: Annotated[Path, typer.Option("--levels", help="What `midgap run` or `midgap levels --json` wrote.")],
     records: Annotated[
-        Path | None, typer.Option("--records", help="Measured records; without it the published ones of the material.")
+        Path | None,
+        typer.Option(
+            "--records",
+            help="Measured records, JSON, CSV or Parquet, one or hundreds. (default: those published of the material)",
+        ),
+    ] = None,
+    spectrum: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A measured spectrum, as one more record; may be given again."),
+    ] = None,
+    emission: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]FILE",
+            help="A computed emission as one more candidate: what `midgap emission --json` printed, or its diagram or study.",
+        ),
+    ] = None,
+    candidates: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Candidates of your own, JSON or YAML; may be given again."),
+    ] = None,
+    priors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WEIGHTS",
+            help="NAME=WEIGHT,NAME=WEIGHT or uniform: probabilities beside the evidence. (default: none are given)",
+        ),
+    ] = None,
+    unknown: Annotated[
+        float | None,
+        typer.Option(
+            metavar="EV",
+            help="What the unknown sources add to energies, standard deviation. (default: 0.2, beside 0 to 0.5)",
+        ),
+    ] = None,
+    refractive_index: Annotated[
+        float | None, typer.Option(metavar="N", help="Of the surroundings: radiative lifetimes of level transitions.")
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Write the report as one HTML file here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the comparison as JSON here.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="A row for each prediction: .csv or .parquet.")
+    ] = None,
+    particles: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A row for each particle and prediction: .csv or .parquet.")
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="The table of evidence in Markdown.")] = None,
+    latex: Annotated[Path | None, typer.Option(metavar="FILE", help="The table of evidence in LaTeX.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
-    """Hold computed levels against measured photoluminescence."""
+    """Hold candidate emitters against what was measured, and say what to measure or compute next."""
     import json
 
     from midgap.experiment.comparison import compare
-    from midgap.experiment.records import published_records
-    from midgap.experiment.tables import read_records
+    from midgap.experiment.evidence import tables
+    from midgap.experiment.evidence.odds import parse_priors
+    from midgap.structures.document import write_atomic
 
     computed = _read_levels(levels)
-    measured = read_records(records).in_energy() if records is not None else published_records(_material(computed))
-    comparison = compare(computed, measured)
+    measured = _measured(records, spectrum or (), computed)
+    assumptions, reference = _assumptions(unknown)
+    with _Progress(len(measured.records)) as progress:
+        comparison = compare(
+            computed,
+            measured,
+            others=_others(computed, emission or (), candidates or ()),
+            priors=None if priors is None else parse_priors(priors),
+            assumptions=assumptions,
+            reference=reference,
+            refractive_index=refractive_index,
+            progress=progress,
+        )
+    if out is not None:
+        comparison.write(out)
+    if csv is not None:
+        tables.write_rows(comparison.rows(), csv)
+    if particles is not None:
+        tables.write_rows(list(tables.rows_by_particle(comparison, measured)), particles)
+    for path, text in ((markdown, tables.markdown), (latex, tables.latex)):
+        if path is not None:
+            write_atomic(path, text(comparison))
     if report is not None:
         from midgap.report.page import write_page
 
@@ -57,6 +127,24 @@ def _read_levels(path: Path) -> Levels:
     return Levels.from_dict(data, source=str(path))
 
 
+def _measured(path: Path | None, spectra: Sequence[Path], computed: Levels) -> Records:
+    from midgap.experiment.records import ParticleRecord, Records, published_records
+    from midgap.experiment.spectra import read_spectrum
+    from midgap.experiment.spectral_lines import emission_fields
+    from midgap.experiment.tables import read_records
+
+    more = tuple(
+        ParticleRecord(
+            kind="ensemble", sample_id=file.stem, source_file=str(file), **emission_fields(read_spectrum(file))[0]
+        )
+        for file in spectra
+    )
+    if path is None and more:
+        return Records(material=computed.models[0].material if computed.models else "", records=more).in_energy()
+    found = read_records(path) if path is not None else published_records(_material(computed))
+    return found.model_copy(update={"records": found.records + more}).in_energy()
+
+
 def _material(levels: Levels) -> str:
     from midgap.structures.errors import InputError
 
@@ -65,8 +153,63 @@ def _material(levels: Levels) -> str:
     return levels.models[0].material
 
 
+def _others(computed: Levels, emissions: Sequence[str], files: Sequence[Path]) -> tuple[Candidate, ...]:
+    from midgap.experiment.evidence.emission_candidates import from_emission, read_emission
+    from midgap.experiment.evidence.named_candidates import known_candidates, read_candidates
+
+    found = list(known_candidates(computed.models[0].material)) if computed.models else []
+    for word in emissions:
+        name, equals, rest = word.partition("=")
+        path = Path(rest) if equals and not Path(word).exists() else Path(word)
+        label = name if equals and path != Path(word) else path.stem
+        found.append(from_emission(read_emission(path), label, label))
+    return (*found, *(candidate for path in files for candidate in read_candidates(path)))
+
+
+def _assumptions(unknown: float | None) -> tuple[tuple[Assumption, ...], int]:
+    """Those of midgap, and the one that was asked for among them, as the reference."""
+    from midgap.experiment.comparison import REFERENCE
+    from midgap.experiment.evidence.predictions import ASSUMPTIONS
+    from midgap.structures.errors import InputError
+
+    if unknown is None:
+        return ASSUMPTIONS, REFERENCE
+    if not 0 <= unknown < 100:
+        raise InputError(f"--unknown is an energy in eV, not below zero; not {unknown:g}.")
+    given = ASSUMPTIONS[REFERENCE].model_copy(update={"unknown_eV": unknown})
+    kept = [a for a in ASSUMPTIONS if a.unknown_eV != unknown]
+    ordered = sorted([*kept, given], key=lambda a: a.unknown_eV)
+    return tuple(ordered), ordered.index(given)
+
+
+MANY = 50
+"""Of so many records, a person who waits is told how far it is."""
+
+
+class _Progress:
+    """A bar on stderr, in a terminal and for many records only."""
+
+    def __init__(self, n_records: int) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        console = Console(stderr=True)
+        self.bar = Progress(console=console, transient=True, disable=n_records < MANY or not console.is_terminal)
+        self.task = self.bar.add_task("comparing", total=None)
+
+    def __enter__(self) -> _Progress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def __call__(self, done: int, of: int) -> None:
+        self.bar.update(self.task, completed=done, total=of)
+
+
 def print_comparison(comparison: Comparison) -> None:
-    """Ours beside published, transitions beside photoluminescence, the answer and its caveats."""
+    """Ours beside published, candidates beside what was measured, what to do next, the answer and its caveats."""
     from itertools import groupby
 
     from rich.console import Console
@@ -77,11 +220,9 @@ def print_comparison(comparison: Comparison) -> None:
         console.print(f"Ours and published, eV ({comparison.published_source.reference})", style="bold", markup=False)
     for name, rows in groupby(comparison.published, key=lambda row: f"{row.quantity}, {row.theory.label}"):
         _print_group(console, name, head, map(_published_line, rows))
-    head = {"Model": 28, "Transition": 18, "E (eV)": 11, "nm": 4, "E-PL": 5, "Fits": 4}
-    console.print("Transitions and photoluminescence (PL)", style="bold")
-    by_theory = sorted(comparison.candidates, key=lambda c: c.theory.label, reverse=True)
-    for name, candidates in groupby(by_theory, key=lambda c: c.theory.label):
-        _print_group(console, name, head, map(_candidate_line, candidates))
+    _print_evidence(console, comparison)
+    _print_totals(console, comparison)
+    _print_next(console, comparison)
     console.print(comparison.answer, markup=False, highlight=False)
     for caveat in comparison.caveats:
         console.print(f"- {caveat}", markup=False, highlight=False)
@@ -91,29 +232,105 @@ def _published_line(row: Row) -> tuple[str, ...]:
     return row.label, _fixed(row.ours_eV), f"{row.published_eV:.1f}", _fixed(row.difference_eV, "+"), row.note
 
 
-def _candidate_line(candidate: Candidate) -> tuple[str, ...]:
-    from midgap.experiment.comparison import rounded_up
+def _print_evidence(console: Console, comparison: Comparison) -> None:
+    from itertools import groupby
 
-    test, known = candidate.main_test, candidate.known_uncertainty_eV
-    energy = _fixed(candidate.energy_eV) + ("" if known is None else f" ± {rounded_up(known)}")
-    difference = "-" if test is None else _fixed(test.difference, "+")
-    fits = "-" if test is None or test.inside is None else "yes" if test.inside else "no"
-    return candidate.label, candidate.transition_label, energy, f"{candidate.wavelength_nm:.0f}", difference, fits
+    from midgap.experiment.evidence.observables import OBSERVABLES
+    from midgap.experiment.evidence.tables import predicted_text, quantity_text, signed
+
+    head = {"Candidate": 46, "Predicted": 18, "Residual": 8, "ln evid.": 8}
+    console.print("Candidates and what was measured", style="bold")
+    found = [(p.observable, c, p) for c in comparison.candidates for p in c.predictions]
+    order = list(OBSERVABLES)
+    for name, group in groupby(sorted(found, key=lambda row: order.index(row[0])), key=lambda row: row[0]):
+        observable, ensemble = OBSERVABLES[name], comparison.ensemble(name)
+        mean = "not measured" if ensemble is None else quantity_text(ensemble.mean, observable.digits)
+        title = f"{observable.label}{f', {observable.unit}' if observable.unit else ''}: {mean}"
+        if ensemble is not None and ensemble.n > 1:
+            title += f", {ensemble.n} records"
+        lines, inside = [], []
+        for _, candidate, prediction in group:
+            evidence = comparison.of(candidate.name, name)
+            residual = None if evidence is None else evidence.ensemble_residual
+            lines.append(
+                (
+                    candidate.title if candidate.counted else f"({candidate.title})",
+                    predicted_text(prediction),
+                    "" if residual is None else signed(residual),
+                    "" if evidence is None else signed(evidence.log_evidence[comparison.reference]),
+                )
+            )
+            inside.append(residual is not None and abs(residual) < 1 and candidate.counted)
+        _print_group(console, title, head, lines, inside)
 
 
-def _print_group(console: Console, name: str, head: Mapping[str, int | None], lines: Iterable[Sequence[str]]) -> None:
+def _print_totals(console: Console, comparison: Comparison) -> None:
+    """Evidence, or probabilities beside their priors, against what is assumed of the unknown."""
+    from midgap.experiment.evidence.observables import OBSERVABLES
+    from midgap.experiment.evidence.tables import signed
+
+    total, odds = comparison.totals, comparison.odds
+    if len(total.candidates) < 2 or not total.observables:
+        return
+    names = ", ".join(OBSERVABLES[name].label for name in total.observables)
+    what = "Probability, with these priors" if odds is not None else "ln evidence less that of the best"
+    console.print(f"{what}, by {names}, if what is not known adds", style="bold", markup=False)
+    head: dict[str, int | None] = {"Candidate": 46}
+    if odds is not None:
+        head["prior"] = 6
+    head |= {f"± {a.unknown_eV:g} eV": 8 for a in comparison.assumptions}
+    lines = []
+    for i, name in enumerate(total.candidates):
+        if odds is None:
+            numbers = [signed(float(total.relative(a)[i])) for a in range(len(comparison.assumptions))]
+        else:
+            numbers = [
+                f"{odds.priors[name]:.2f}",
+                *(f"{p:.2g}" if p < 0.01 else f"{p:.2f}" for p in odds.probability[:, i]),
+            ]
+        lines.append((comparison.candidate(name).title, *numbers))
+    _print_group(console, "", head, lines)
+
+
+def _print_next(console: Console, comparison: Comparison) -> None:
+    if not comparison.next_steps:
+        return
+    possible = comparison.next_steps[0].possible_bits
+    console.print(f"What would tell most, of {possible:.2f} bits that are open", style="bold")
+    lines = []
+    for step in comparison.next_steps[:5]:
+        error = f"± {100 * step.error:g} %" if step.relative else f"± {step.error:g} {step.unit}".rstrip()
+        lines.append((f"{step.what}, to {error}", f"{step.information_bits:.2f}"))
+    _print_group(console, "", {"Step": None, "bits": 5}, lines)
+
+
+def _print_group(
+    console: Console,
+    name: str,
+    head: Mapping[str, int | None],
+    lines: Iterable[Sequence[str]],
+    bold: Sequence[bool] = (),
+) -> None:
     """A headed block of lines; blocks of one head line up under each other."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(
-        title=Text(name), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim"
+        title=Text(name) if name else None,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        header_style="dim",
     )
     for heading, width in head.items():
-        words = heading in ("Model", "Transition", "Note", "Fits")
-        table.add_column(heading, justify="left" if words else "right", min_width=width, max_width=width)
-    for line in lines:
-        table.add_row(*map(Text, line), style="bold" if line[-1] == "yes" else None)
+        words = heading in ("Model", "Candidate", "Predicted", "Note", "Step")
+        # A column of words may become narrower where the terminal is.
+        table.add_column(
+            heading, justify="left" if words else "right", min_width=None if words else width, max_width=width
+        )
+    for i, line in enumerate(lines):
+        table.add_row(*map(Text, line), style="bold" if i < len(bold) and bold[i] else None)
     console.print(table)
     console.print()
 

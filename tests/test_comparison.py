@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 from levels_example import HSE_SOC, crystal, example, level, octahedron, pristine, report, vacancy
 
@@ -14,6 +15,7 @@ from midgap.experiment.comparison import (
     published_rows,
     published_values,
 )
+from midgap.experiment.evidence.predictions import Assumption
 from midgap.experiment.records import ParticleRecord, Quantity, Records, published_records
 from midgap.structures.errors import InputError
 from midgap.structures.theory import LevelOfTheory
@@ -26,7 +28,7 @@ def compare_one(*reports, models=(), records=PL):
 
 
 def transitions(comparison):
-    return [(c.transition, round(c.energy_eV, 6)) for c in comparison.candidates]
+    return [(c.transition, round(c.energy_eV, 6)) for c in comparison.candidates if c.origin == "levels"]
 
 
 def test_round_trip(tmp_path):
@@ -52,22 +54,23 @@ def test_the_occupation_decides_the_transition(electrons, states, expected):
 def test_resonant_levels_and_hosts_of_vacancies_are_no_candidates():
     model = vacancy(0)
     comparison = compare_one(report(model, 4.22, level(4.5, 0, kind="resonant")), models=(model,))
-    assert comparison.candidates == ()
+    assert transitions(comparison) == []
     assert "No transition" in comparison.answer
 
 
-def test_difference_and_interval():
-    comparison = compare(example(), PL)
-    found = {c.model: c for c in comparison.candidates}
-    test = found["V_Br_q0"].main_test
-    assert test.difference == pytest.approx(2.44 - 2.38431, abs=1e-5)  # 520 nm
-    assert test.inside  # 508 nm lies between 500 and 540
+def test_residuals_by_record():
+    """520 nm is 2.38431 eV, its interval 500 to 540 nm; V_Br⁰ is 0.05569 eV above, known to ± 0.06 eV."""
+    comparison = compare(example(), PL, assumptions=(Assumption(),))
+    found = {c.model: c for c in comparison.candidates if c.origin == "levels"}
     assert found["V_Br_q0"].wavelength_nm == pytest.approx(508.13, abs=0.01)
-    assert [c.model for c in comparison.candidates if c.main_test.inside] == ["V_Br_q0"]
-    assert found["pristine"].main_test.difference == pytest.approx(4.22 - 2.38431, abs=1e-5)
-    particle = found["V_Br_q0"].tests[1]
-    assert particle.difference is None, "the record of the particle has bounds and no value"
-    assert particle.inside
+    evidence = comparison.of("V_Br_q0:level-VBM", "pl_peak_eV")
+    above = (2.47968 - 2.38431) / 1.95996
+    assert evidence.residuals[0] == pytest.approx((2.38431 - 2.44) / np.hypot(above, 0.06), rel=2e-3)
+    assert np.isnan(evidence.residuals[1:]).all(), (
+        "the record of the particle has bounds and no value, the others nothing"
+    )
+    assert np.isfinite(evidence.log_likelihood[:2]).all() and np.isnan(evidence.log_likelihood[2:]).all()
+    assert (evidence.n, evidence.n_bounds) == (2, 1)
 
 
 def test_answer_says_what_fits_and_what_that_means():
@@ -98,17 +101,22 @@ def test_answer_without_measurement():
     records = Records(material="Cs4PbBr6", records=(ParticleRecord(sample_id="a", plqy=Quantity(value=0.5)),))
     comparison = compare(example(), records)
     assert "No record states the energy" in comparison.answer
-    assert all(c.tests == () and c.main_test is None for c in comparison.candidates)
+    assert comparison.evidence == () and comparison.next_steps == ()
+    assert ("pl_peak_eV", None) in {(m.observable, m.candidate) for m in comparison.missing}
+
+
+def sources(candidate):
+    return {u.source: u.value for u in candidate.prediction("pl_peak_eV").uncertainties}
 
 
 def test_uncertainty_is_known_or_said_to_be_not():
     by_model = {c.model: c for c in compare(example(), PL).candidates}
-    vacancy_sources = {u.source: u.value_eV for u in by_model["V_Br_q0"].uncertainties}
+    vacancy_sources = sources(by_model["V_Br_q0"])
     assert vacancy_sources["potential alignment"] == 0.06
     assert vacancy_sources["functional"] is None
     assert vacancy_sources["lattice relaxation"] is None
     assert "images of the charge" not in vacancy_sources
-    assert "images of the charge" in {u.source for u in by_model["V_Br_q1"].uncertainties}
+    assert "images of the charge" in sources(by_model["V_Br_q1"])
     assert by_model["pristine"].known_uncertainty_eV is None
     assert by_model["V_Br_q0"].known_uncertainty_eV == 0.06
 
@@ -116,9 +124,9 @@ def test_uncertainty_is_known_or_said_to_be_not():
 def test_no_reference_means_no_alignment_uncertainty():
     model = vacancy(0)
     levels = report(model, 4.22, level(2.44, 1), alignment=Alignment(method="none"))
-    (candidate,) = compare_one(levels, models=(model,)).candidates
+    (candidate,) = [c for c in compare_one(levels, models=(model,)).candidates if c.origin == "levels"]
     assert candidate.known_uncertainty_eV is None
-    assert "no pristine reference" in candidate.uncertainties[0].note
+    assert "no pristine reference" in candidate.prediction("pl_peak_eV").uncertainties[0].note
 
 
 def test_published_values():
@@ -172,9 +180,7 @@ def test_another_material_is_said():
 
 def test_wavelengths_alone_are_enough():
     records = Records(records=(ParticleRecord(pl_peak_nm=Quantity(value=520)),))
-    test = compare(example(), records).candidates[0].main_test
-    assert test.measured.value == pytest.approx(2.3843, abs=1e-4)
-    assert test.inside is None
+    assert compare(example(), records).ensemble("pl_peak_eV").mean.value == pytest.approx(2.3843, abs=1e-3)
     assert main_peak(records).value == pytest.approx(2.3843, abs=1e-4)
 
 
@@ -227,9 +233,9 @@ def test_command_tables(run, tmp_path):
     records = PL.write(tmp_path / "records.json")
     result = run("--levels", levels, "--records", records)
     assert result.exit_code == 0
-    assert "2.44 ± 0.06" in result.stdout
+    assert "2.440 ± 0.060" in result.stdout
     assert "half" not in result.stdout
-    assert "filled level → VBM" in result.stdout
+    assert "level → VBM" in result.stdout
 
 
 def test_command_takes_a_single_report(run, tmp_path):
@@ -238,7 +244,9 @@ def test_command_takes_a_single_report(run, tmp_path):
     assert isinstance(result.exception, InputError)
     assert "give measured records with --records" in str(result.exception)
     result = run("--levels", path, "--records", PL.write(tmp_path / "records.json"), "--json")
-    assert len(json.loads(result.stdout)["candidates"]) == 1
+    assert [c["origin"] for c in json.loads(result.stdout)["candidates"]] == ["levels"], (
+        "without a model nothing is known of the material"
+    )
 
 
 def test_command_refuses(run, tmp_path):

@@ -1,0 +1,1 @@
+"""What candidates predict, how it fits what was measured, what is still open."""

@@ -1,0 +1,81 @@
+"""A computed configuration-coordinate diagram with its line as a candidate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from midgap.defects.emission_study import EmissionReport, emission_report
+from midgap.experiment.evidence.candidates import SILENT, Candidate, radiative
+from midgap.experiment.evidence.predictions import Prediction, Uncertainty
+from midgap.structures.document import read_json
+
+ROOM_TEMPERATURE_K = 300.0
+
+
+def read_emission(path: Path) -> EmissionReport:
+    """What ``midgap emission --json`` printed, or the diagram or study it is made from.
+
+    Raises
+    ------
+    InputError
+        The file is none of them.
+    """
+    data = read_json(path)
+    if isinstance(data, dict) and data.get("schema") == EmissionReport.schema_name():
+        return EmissionReport.from_dict(data, source=str(path))
+    return emission_report(path, (0.0, ROOM_TEMPERATURE_K))
+
+
+def from_emission(report: EmissionReport, name: str, label: str = "") -> Candidate:
+    """A configuration-coordinate diagram with its line: peak, width, and the lifetime where it was computed.
+
+    The line is the one nearest to room temperature.
+    """
+    diagram = report.diagram
+    line = min(report.lines, key=lambda one: abs(one.temperature_K - ROOM_TEMPERATURE_K))
+    phonon, error = diagram.ground.phonon_eV, diagram.ground.phonon_uncertainty_eV
+    # The width goes with ω^(3/2) at low and with ω at high temperature.
+    relative = None if error is None else 1.5 * error / phonon
+    energy = Prediction(
+        observable="pl_peak_eV",
+        value=line.peak_eV,
+        uncertainties=(
+            Uncertainty(
+                source="corrections and alignment",
+                value=diagram.uncertainty_eV,
+                note="of the energies of charged cells and of the band edge that the carrier sits at",
+            ),
+            Uncertainty(source="functional", note="how far the theory is off is not known from one theory"),
+            Uncertainty(source="size of the cell", note="beyond the corrections"),
+            Uncertainty(
+                source="electron-hole attraction", effect="lowers", note="the carrier is at the band edge, free"
+            ),
+        ),
+        basis=f"maximum of the line at {line.temperature_K:g} K, zero-phonon line {report.zero_phonon_line_eV:.2f} eV",
+    )
+    width = Prediction(
+        observable="pl_fwhm_meV",
+        value=1e3 * line.fwhm_eV,
+        uncertainties=(
+            Uncertainty(
+                source="anharmonicity",
+                value=None if relative is None else 1e3 * line.fwhm_eV * relative,
+                note="what a cubic term would change of the effective mode, 1.5 times its relative error",
+            ),
+            Uncertainty(source="functional", note="forces of one theory"),
+        ),
+        basis=f"Huang-Rhys factor {report.coupling.total:.1f}, mean phonon {1e3 * report.coupling.mean_phonon_eV:.1f} meV, at {line.temperature_K:g} K",
+    )
+    predictions, missing = [energy, width], dict(SILENT)
+    if report.lifetime is not None:
+        predictions.append(radiative(report.lifetime.lifetime_ns, report.lifetime.refractive_index))
+    else:
+        missing["tau_av_ns"] = "no oscillator strength was given to the emission"
+    return Candidate(
+        name=name,
+        label=label or f"emission {diagram.excited_label} → {diagram.ground_label}",
+        origin="emission",
+        description="Recombination with the carrier at the band edge, by the configuration-coordinate diagram.",
+        predictions=tuple(predictions),
+        not_predicted=missing,
+    )

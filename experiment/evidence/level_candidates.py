@@ -1,0 +1,193 @@
+"""Transitions between levels as candidates, with what is known of their uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from midgap.defects.radiative import lifetime_of
+from midgap.defects.report import LevelReport, Levels, Transition
+from midgap.experiment.evidence.candidates import SILENT, Candidate, best_theory, radiative, unique_names
+from midgap.experiment.evidence.predictions import Prediction, Uncertainty
+from midgap.structures.errors import InputError
+from midgap.structures.model import Model
+
+ALWAYS_UNKNOWN = (
+    Uncertainty(
+        source="lattice relaxation", effect="lowers", note="absorption and emission geometry are not told apart"
+    ),
+    Uncertainty(source="electron-hole attraction", effect="lowers", note="no binding energy is subtracted"),
+)
+
+
+def from_levels(levels: Levels, refractive_index: float | None = None) -> tuple[Candidate, ...]:
+    """Every transition of every report that can emit.
+
+    Of one hypothesis (a defect in a charge state with its transition, the exciton of the perfect crystal) that was
+    computed several times, the largest cell at the highest theory counts.
+
+    Parameters
+    ----------
+    refractive_index
+        Of the surroundings, for radiative lifetimes where oscillator strengths are known; None leaves them out.
+
+    Raises
+    ------
+    InputError
+        Two different models have one name.
+    """
+    models = by_name(levels)
+    found: list[Candidate] = []
+    hypotheses: list[tuple[Any, ...]] = []
+    for report in levels.reports:
+        model = models.get(report.model)
+        for i, candidate in enumerate(_of_report(report, model, levels, refractive_index)):
+            found.append(candidate)
+            hypotheses.append((*_hypothesis(report, model), candidate.transition, i if report.levels else 0))
+    best = best_theory(levels.reports)
+    sizes = {name: len(model.structure) for name, model in models.items()}
+    counted = []
+    for candidate, hypothesis in zip(found, hypotheses, strict=True):
+        rivals = [
+            other
+            for other, same in zip(found, hypotheses, strict=True)
+            if same == hypothesis and other.theory is not None and other.theory.name == best.name
+        ]
+        reason = ""
+        if candidate.theory is not None and candidate.theory.name != best.name:
+            reason = f"the highest theory at hand is {best.label}"
+        elif candidate.kind == "cluster":
+            reason = "a cluster stands for the crystal's own states, not for another emitter"
+        elif any(sizes.get(other.model, 0) > sizes.get(candidate.model, 0) for other in rivals):
+            reason = "a larger cell is at hand"
+        counted.append(candidate.model_copy(update={"counted": not reason, "not_counted": reason}))
+    return unique_names(counted)
+
+
+def by_name(levels: Levels) -> dict[str, Model]:
+    """The models by their names.
+
+    Raises
+    ------
+    InputError
+        Two different models have one name.
+    """
+    models: dict[str, Model] = {}
+    for model in levels.models:
+        if model.name in models and models[model.name] != model:
+            raise InputError(f"Two different models are named {model.name!r}; give each its own name.")
+        models[model.name] = model
+    return models
+
+
+def _hypothesis(report: LevelReport, model: Model | None) -> tuple[Any, ...]:
+    if model is None:
+        return (report.model, report.charge)
+    vacancy = None if model.vacancy is None else (model.vacancy.species, model.vacancy.site)
+    return (model.kind, model.material, vacancy, report.charge)
+
+
+def _of_report(
+    report: LevelReport, model: Model | None, levels: Levels, refractive_index: float | None
+) -> Iterator[Candidate]:
+    for transition in report.transitions:
+        if not transition.emits or transition.energy_eV <= 0:
+            continue
+        index = transition.lower if transition.upper is None else transition.upper
+        level = None if index is None else report.levels[index]
+        predictions = [
+            Prediction(
+                observable="pl_peak_eV",
+                value=transition.energy_eV,
+                uncertainties=_uncertainties(report, model, transition.label, levels),
+                basis=f"difference of one-electron energies at {report.theory.label}",
+            )
+        ]
+        missing = dict(SILENT) | {
+            "pl_fwhm_meV": "needs both geometries of the transition: midgap emission",
+            "tau_av_ns": _no_lifetime(transition, refractive_index),
+        }
+        if not missing["tau_av_ns"]:
+            predictions.append(
+                radiative(
+                    lifetime_of(transition, refractive_index=refractive_index or 1.0).lifetime_ns,
+                    refractive_index or 1.0,
+                )
+            )
+            del missing["tau_av_ns"]
+        label = report.label or (model.label if model is not None else report.model) or "unnamed model"
+        yield Candidate(
+            name=f"{report.model or label}:{transition.label.replace(' → ', '-')}",
+            label=label,
+            origin="levels",
+            model=report.model,
+            kind=model.kind if model is not None else None,
+            charge=report.charge,
+            engine=report.engine,
+            theory=report.theory,
+            transition=transition.label,
+            level=index,
+            occupation=None if level is None else level.occupation,
+            degeneracy=None if level is None else level.degeneracy,
+            defect_weight=None if level is None else level.localization.defect_weight,
+            oscillator_strength=transition.oscillator_strength,
+            predictions=tuple(predictions),
+            not_predicted=missing,
+        )
+
+
+def _no_lifetime(transition: Transition, refractive_index: float | None) -> str:
+    if transition.oscillator_strength is None:
+        return f"no oscillator strength of {transition.label} is known"
+    if transition.oscillator_strength <= 0:
+        return "the transition is forbidden"
+    return "" if refractive_index is not None else "no refractive index was given"
+
+
+def _uncertainties(
+    report: LevelReport, model: Model | None, transition: str, levels: Levels
+) -> tuple[Uncertainty, ...]:
+    """What is known of the error of a level difference, and what is not; nothing is made up."""
+    sources = []
+    alignment = report.alignment
+    if transition != "CBM → VBM" and alignment.method != "self":
+        note = {
+            "none": "no pristine reference: the band edges are the defect cell's own",
+            "given": "the shift was given",
+            "common zero": "both clusters stand in the same surroundings",
+            "valence band": "the defect cell's own highest filled state stands for the host's VBM",
+        }.get(alignment.method, f"{alignment.n_samples} {alignment.method} far from the defect")
+        if alignment.scatter_eV is not None:
+            note += f", which differ by up to {alignment.scatter_eV:.2f} eV"
+        sources.append(Uncertainty(source="potential alignment", value=alignment.uncertainty_eV, note=note))
+    sources.append(Uncertainty(source="functional", note="how far the theory is off is not known from one theory"))
+    if model is None or model.periodic:
+        sources += [_cell_size(report, model, transition, levels), Uncertainty(source="k-points", note="one mesh")]
+        if report.charge:
+            sources.append(Uncertainty(source="images of the charge", note="level energies are not corrected for them"))
+    else:
+        sources.append(Uncertainty(source="surroundings of the cluster", note="one embedding"))
+    return (*sources, *ALWAYS_UNKNOWN)
+
+
+def _cell_size(report: LevelReport, model: Model | None, transition: str, levels: Levels) -> Uncertainty:
+    """From another cell of the same crystal, else from the defect cell's own host states."""
+    source = "size of the cell"
+    if transition == "CBM → VBM" and model is not None and report.gap_eV is not None:
+        models = {m.name: m for m in levels.models}
+        others = [
+            abs(other.gap_eV - report.gap_eV)
+            for other in levels.reports
+            if other.gap_eV is not None
+            and other.theory.name == report.theory.name
+            and other.model != report.model
+            and other.model in models
+            and (models[other.model].kind, models[other.model].material) == (model.kind, model.material)
+        ]
+        if others:
+            return Uncertainty(source=source, value=max(others), note="difference to the gap of another cell")
+    own = [abs(lv.above_vbm_eV - lv.above_cell_vbm_eV) for lv in report.levels if lv.above_cell_vbm_eV is not None]
+    if transition != "CBM → VBM" and report.alignment.method in ("site potentials", "deep levels") and own:
+        note = "distance of the cell's own host states from the aligned host's VBM, which a large cell closes"
+        return Uncertainty(source=source, value=own[0], note=note)
+    return Uncertainty(source=source, note="one cell")

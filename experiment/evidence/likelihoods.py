@@ -1,0 +1,320 @@
+"""Each prediction against everything that was measured: residuals, likelihoods, and what is missing on either side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from midgap.experiment.evidence.candidates import Candidate
+from midgap.experiment.evidence.observables import OBSERVABLES, Observable, ObservableName, measured, of_the_ensemble
+from midgap.experiment.evidence.population import Measurements, Population
+from midgap.experiment.evidence.predictions import Assumption, Prediction
+from midgap.experiment.records import ParticleRecord, Quantity, Records
+from midgap.structures.document import Document, FloatArray
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+SAME_DATA = {
+    "pl_size_slope_meV_per_nm": "pl_peak_eV",
+    "g2_0": "n_emitters_M",
+}
+"""Observables that are the same measurement as another one, which is counted instead."""
+
+
+class Particles(Document):
+    """The records in the order of every array by record."""
+
+    labels: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
+class Ensemble(Document):
+    """What all records together say of one observable, whatever the candidates.
+
+    Attributes
+    ----------
+    n, n_bounds
+        Records that hold it, and how many of them only as a bound.
+    mean, spread
+        Of the population of particles, central 95 % intervals; the spread is that beyond the errors of measurement, in
+        the unit, or relative for what is compared as a ratio; None where fewer than two particles were measured.
+    """
+
+    observable: ObservableName
+    n: int
+    n_bounds: int
+    mean: Quantity
+    spread: Quantity | None
+    note: str = ""
+
+
+class Evidence(Document):
+    """One candidate against one observable.
+
+    Attributes
+    ----------
+    residuals
+        Shape (record,): measured less predicted over the standard deviation of both at the reference assumption. NaN
+        where the record holds no value. Zero within a range that is predicted.
+    log_likelihood
+        Shape (record,): natural logarithm of the probability density of each record alone at the reference
+        assumption, on the scale of the observable; of a bound the probability.
+    log_evidence
+        Shape (assumption,): the same of all records together. Not the sum of the former: the error of the prediction
+        is one and the same for all particles.
+    ensemble_residual
+        The residual of the population's mean.
+    counted
+        Whether it may add to the total; ``note`` says why not.
+    """
+
+    candidate: str
+    observable: ObservableName
+    n: int
+    n_bounds: int
+    residuals: FloatArray
+    log_likelihood: FloatArray
+    log_evidence: FloatArray
+    ensemble_residual: float | None
+    counted: bool = True
+    note: str = ""
+
+
+class Missing(Document):
+    """What cannot be held against anything: not measured (no candidate is named), or not predicted by one."""
+
+    candidate: str | None
+    observable: ObservableName
+    reason: str
+
+
+@dataclass(frozen=True)
+class Data:
+    """Measurements of one observable, with the records they come from.
+
+    Attributes
+    ----------
+    index
+        Shape (n,): places in the records; empty for a number of the whole ensemble.
+    size_nm
+        Shape (n,); NaN where the size was not measured.
+    """
+
+    observable: Observable
+    measurements: Measurements
+    index: NDArray[np.int64]
+    size_nm: Floats
+    note: str = ""
+
+
+def collect(records: Records) -> dict[str, Data]:
+    """Measurements by observable; those that no record holds are left out."""
+    found = {}
+    together = of_the_ensemble(records.records)
+    for name, observable in OBSERVABLES.items():
+        if observable.of == "ensemble":
+            if name in together:
+                one = Measurements.of([together[name]], [True], observable)
+                found[name] = Data(
+                    observable, one, np.array([], dtype=int), np.array([np.nan]), "of all records together"
+                )
+            continue
+        rows = [(i, r, q) for i, r in enumerate(records.records) if (q := _as_of_particles(r, name)) is not None]
+        if rows:
+            sizes = [math.nan if r.size_nm is None or r.size_nm.value is None else r.size_nm.value for _, r, _ in rows]
+            data = Measurements.of([q for _, _, q in rows], [r.kind != "particle" for _, r, _ in rows], observable)
+            note = ""
+            if name == "pl_fwhm_meV" and any(r.kind == "ensemble" for _, r, _ in rows):
+                note = "the width of an ensemble's line bounds that of a particle from above"
+            found[name] = Data(observable, data, np.array([i for i, _, _ in rows]), np.array(sizes), note)
+    return found
+
+
+def _as_of_particles(record: ParticleRecord, name: str) -> Quantity | None:
+    quantity = measured(record, name)
+    if quantity is not None and name == "pl_fwhm_meV" and record.kind == "ensemble":
+        top = quantity.hi if quantity.hi is not None else quantity.value
+        return None if top is None else Quantity(hi=top)
+    return quantity
+
+
+def ensembles(data: dict[str, Data]) -> tuple[Ensemble, ...]:
+    """What was measured, observable by observable."""
+    found = []
+    for name, one in data.items():
+        numbers = one.measurements
+        particles = int((~numbers.of_mean & ~numbers.is_bound).sum())
+        mean, spread = Population.of(numbers, one.observable).summary(one.observable, particles)
+        found.append(
+            Ensemble(
+                observable=OBSERVABLES[name].name,
+                n=len(numbers),
+                n_bounds=int(numbers.is_bound.sum()),
+                mean=mean,
+                spread=spread,
+                note=one.note,
+            )
+        )
+    return tuple(found)
+
+
+def evidence_of(
+    candidates: Sequence[Candidate],
+    data: dict[str, Data],
+    n_records: int,
+    assumptions: Sequence[Assumption],
+    reference: int,
+    progress: Progress | None = None,
+) -> tuple[Evidence, ...]:
+    """Every prediction against what was measured of it.
+
+    Parameters
+    ----------
+    reference
+        Which of the assumptions the numbers by record rest on.
+    progress
+        Called with how many of how many predictions are done.
+    """
+    pairs = [(c, p) for c in candidates for p in c.predictions if p.observable in data]
+    tables: dict[tuple[str, float | None], Population] = {}
+    found = []
+    for done, (candidate, prediction) in enumerate(pairs):
+        one = data[prediction.observable]
+        shifted = _by_size(prediction, one)
+        if shifted is not None:
+            population = _population(prediction, shifted, shifted is one, tables)
+            found.append(_against(candidate, prediction, shifted, population, n_records, assumptions, reference))
+        if progress is not None:
+            progress(done + 1, len(pairs))
+    return tuple(found)
+
+
+def missing(candidates: Sequence[Candidate], data: dict[str, Data], records: Records) -> Iterator[Missing]:
+    """What was not measured though something predicts it, and what was measured though a candidate is silent."""
+    predicted = {p.observable for c in candidates for p in c.predictions}
+    for name, observable in OBSERVABLES.items():
+        if name not in data and name in predicted:
+            notes = [r.notes[name] for r in records.records if name in r.notes]
+            yield Missing(
+                candidate=None, observable=observable.name, reason="not measured" + (f": {notes[0]}" if notes else "")
+            )
+    for candidate in candidates:
+        if not candidate.counted:
+            continue
+        for name in data:
+            prediction = candidate.prediction(name)
+            if prediction is None:
+                reason = candidate.not_predicted.get(name, "not predicted")
+                yield Missing(candidate=candidate.name, observable=OBSERVABLES[name].name, reason=reason)
+            elif prediction.by_size is not None and _by_size(prediction, data[name]) is None:
+                reason = "goes with the size of the particle, which no record states"
+                yield Missing(candidate=candidate.name, observable=OBSERVABLES[name].name, reason=reason)
+
+
+def log_evidence(
+    population: Population, prediction: Prediction, widths: tuple[float, float], shift: float = 0.0
+) -> float:
+    """Ln ∫ p(measured | mean) p(mean | prediction) d mean."""
+    x = np.union1d(population.mean, prediction.nodes(widths, shift))
+    return float(_integral(population.at(x), prediction.density(x, widths, shift), x))
+
+
+def _integral(log_f: Floats, density: Floats, x: Floats) -> Floats:
+    """Logarithm of the trapezoid sum of exp(log_f) density over the last axis."""
+    step = np.diff(x)
+    weight = 0.5 * (np.append(step, 0.0) + np.append(0.0, step)) * density
+    with np.errstate(divide="ignore"):
+        return np.asarray(logsumexp(log_f + np.log(weight), axis=-1))
+
+
+def _by_size(prediction: Prediction, data: Data) -> Data | None:
+    """The measurements less what size alone makes of the prediction; None if it goes with a size that nobody measured."""
+    if prediction.by_size is None or prediction.alternatives is not None:
+        return data
+    at_value = prediction.centre()
+    centres = [None if math.isnan(size) else prediction.centre(size) for size in data.size_nm]
+    kept = np.array([centre is not None for centre in centres])
+    if not kept.any() or at_value is None:
+        return None
+    numbers = data.measurements
+    part = Measurements(
+        *(getattr(numbers, name)[kept] for name in ("value", "below", "above", "lo", "hi", "of_mean"))
+    ).shifted(np.array([centre - at_value for centre in centres if centre is not None]))
+    note = "each particle at its own size"
+    if not kept.all():
+        note += f"; {int((~kept).sum())} of unknown size, or beyond the curve, left out"
+    return Data(data.observable, part, data.index[kept], data.size_nm[kept], note)
+
+
+def _population(
+    prediction: Prediction, data: Data, shared: bool, tables: dict[tuple[str, float | None], Population]
+) -> Population:
+    spread = prediction.spread
+    if not shared:
+        return Population.of(data.measurements, data.observable, spread)
+    key = (data.observable.name, spread)
+    if key not in tables:
+        tables[key] = Population.of(data.measurements, data.observable, spread)
+    return tables[key]
+
+
+def _against(
+    candidate: Candidate,
+    prediction: Prediction,
+    data: Data,
+    population: Population,
+    n_records: int,
+    assumptions: Sequence[Assumption],
+    reference: int,
+) -> Evidence:
+    widths = prediction.widths(assumptions[reference])
+    x = np.union1d(population.mean, prediction.nodes(widths))
+    residuals, alone = np.full(n_records, np.nan), np.full(n_records, np.nan)
+    if data.index.size:
+        residuals[data.index] = _residuals(prediction, widths, data.measurements)
+        alone[data.index] = _integral(population.at(x, rows=True), prediction.density(x, widths), x)
+    middle, _ = population.summary(data.observable, 1)
+    whole = Measurements.of([middle], [True], data.observable)
+    together = SAME_DATA.get(prediction.observable)
+    notes = [data.note]
+    if together is not None:
+        notes.append(f"not counted beside {OBSERVABLES[together].label}: the same data")
+    return Evidence(
+        candidate=candidate.name,
+        observable=prediction.observable,
+        n=len(data.measurements),
+        n_bounds=int(data.measurements.is_bound.sum()),
+        residuals=_rounded(residuals),
+        log_likelihood=_rounded(alone),
+        log_evidence=np.array([log_evidence(population, prediction, prediction.widths(a)) for a in assumptions]),
+        ensemble_residual=None if data.measurements.is_bound.all() else float(_residuals(prediction, widths, whole)[0]),
+        counted=together is None,
+        note="; ".join(note for note in notes if note),
+    )
+
+
+def _residuals(prediction: Prediction, widths: tuple[float, float], data: Measurements) -> Floats:
+    """Standardised, with the errors that lie between the two; shape (n,), NaN for bounds."""
+    places = [OBSERVABLES[prediction.observable].scale(x) for x in prediction.range or (prediction.value,)]
+    low, high = min(places), max(places)
+    if prediction.relation == "at_most":
+        low = -math.inf
+    if prediction.relation == "at_least":
+        high = math.inf
+    away = np.where(data.value < low, data.value - low, np.where(data.value > high, data.value - high, 0.0))
+    error = np.where(away > 0, np.hypot(data.below, widths[1]), np.hypot(data.above, widths[0]))
+    return np.where(data.is_bound, np.nan, away / error)
+
+
+def _rounded(x: Floats) -> Floats:
+    """To four digits: enough to read, and a table of hundreds stays small."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.where(np.isfinite(x) & (x != 0), np.floor(np.log10(np.abs(x))), 0.0)
+    factor = 10.0 ** (3 - size)
+    return np.round(x * factor) / factor

@@ -1,0 +1,34 @@
+"""Comparisons as earlier versions wrote them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+NOT_WEIGHED = "From a file of version 1, which held no evidence: compare again to have it."
+
+
+def comparison_from_1(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 had candidates from levels only, each with its differences to measured PL energies."""
+    candidates, names = [], set()
+    for old in data["candidates"]:
+        new = {key: x for key, x in old.items() if key not in ("energy_eV", "wavelength_nm", "uncertainties", "tests")}
+        name = f"{old['model'] or old['label']}:{old['transition'].replace(' → ', '-')}"
+        number = next(n for n in range(1, len(names) + 2) if (name if n == 1 else f"{name}-{n}") not in names)
+        name = name if number == 1 else f"{name}-{number}"
+        names.add(name)
+        sources = [
+            {"source": u["source"], "value": u["value_eV"], "note": u.get("note", "")} for u in old["uncertainties"]
+        ]
+        energy = {"observable": "pl_peak_eV", "value": old["energy_eV"], "uncertainties": sources}
+        candidates.append(new | {"name": name, "origin": "levels", "predictions": [energy]})
+    return data | {
+        "candidates": candidates,
+        "particles": {"labels": [], "kinds": []},
+        "assumptions": [{}],
+        "reference": 0,
+        "ensembles": [],
+        "evidence": [],
+        "missing": [],
+        "totals": {"observables": [], "candidates": [], "left_out": {}, "log_evidence": []},
+        "conventions": [NOT_WEIGHED],
+    }

@@ -1,0 +1,223 @@
+"""The likelihood of many measurements of one observable, as a function of the mean of the population they come from.
+
+Each particle has a value of its own, drawn from a normal distribution around the population's mean; each measurement
+adds its error. The spread between particles is integrated over a half-Cauchy prior (Gelman, Bayesian Anal. 1, 515
+(2006), doi 10.1214/06-BA117A), so that it is not mistaken for measurement error, nor the number of particles for the
+accuracy of a prediction. What comes out is one curve, whatever the number of particles; candidates are held against it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr, logsumexp
+
+from midgap.experiment.evidence.observables import Observable
+from midgap.experiment.records import Quantity
+
+Floats = NDArray[np.float64]
+
+Z95 = 1.959963984540054
+"""Intervals of records are central ones at 95 %."""
+NODES, FAR = 361, 60.0
+"""Places of the mean, and how far they reach: in units of the prior's scale beyond the data."""
+LOG_ROOT_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Measured numbers on the scale of their observable, each of shape (n,).
+
+    Attributes
+    ----------
+    value, below, above
+        Standard deviations below and above the value; NaN where there are only bounds.
+    lo, hi
+        Bounds, infinite where open; NaN where there is a value.
+    of_mean
+        It measures the population's mean and not one particle.
+    """
+
+    value: Floats
+    below: Floats
+    above: Floats
+    lo: Floats
+    hi: Floats
+    of_mean: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, quantities: Sequence[Quantity], of_mean: Sequence[bool], observable: Observable) -> Measurements:
+        """From quantities; a value without an interval is as uncertain as a good measurement of it leaves it."""
+        rows = [_row(quantity, observable) for quantity in quantities]
+        columns = np.array(rows, dtype=float).reshape(-1, 5).T
+        return cls(*columns, np.array(of_mean, dtype=bool))
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    @property
+    def is_bound(self) -> NDArray[np.bool_]:
+        return np.isnan(self.value)
+
+    def shifted(self, by: Floats) -> Measurements:
+        """Every number less ``by``, shape (n,)."""
+        return Measurements(self.value - by, self.below, self.above, self.lo - by, self.hi - by, self.of_mean)
+
+    def log_density(self, mean: Floats, spread: float) -> Floats:
+        """Logarithm of p(measurement | mean, spread), shape (n, mean).
+
+        A measurement with unequal errors is a split normal density of the true value, its convolution with the
+        population's normal one two products of a normal density and a normal integral; a bound is the part of the
+        population that it holds.
+        """
+        out = np.empty((len(self), mean.size))
+        s2 = np.where(self.of_mean, 0.0, spread**2)[:, None]
+        told = ~self.is_bound
+        if told.any():
+            v, a, b = (x[told][:, None] for x in (self.value, self.below, self.above))
+            t2 = s2[told]
+            lower, upper = (_half(v, mean[None, :], t2, side, sign) for side, sign in ((a, 1.0), (b, -1.0)))
+            out[told] = np.where(
+                a == b, _log_normal(v - mean, t2 + a**2), np.logaddexp(lower, upper) - np.log(0.5 * (a + b))
+            )
+        if not told.all():
+            lo, hi = (x[~told][:, None] for x in (self.lo, self.hi))
+            width = np.sqrt(s2[~told] + self.below[~told][:, None] ** 2)
+            left, right = (lo - mean) / width, (hi - mean) / width
+            # From the side where the integrals are small, for their difference to mean something.
+            flip = left > 0
+            left, right = np.where(flip, -right, left), np.where(flip, -left, right)
+            out[~told] = log_ndtr(right) + np.log1p(-np.minimum(np.exp(log_ndtr(left) - log_ndtr(right)), 1 - 1e-15))
+        return out
+
+
+def _row(quantity: Quantity, observable: Observable) -> tuple[float, float, float, float, float]:
+    ends = [None if x is None else observable.scale(x) for x in (quantity.value, quantity.lo, quantity.hi)]
+    value, lo, hi = ends
+    if value is None:
+        soft = observable.feasible
+        return math.nan, soft, soft, -math.inf if lo is None else lo, math.inf if hi is None else hi
+    if not math.isfinite(value):  # the logarithm of nothing
+        return math.nan, observable.feasible, observable.feasible, -math.inf, math.inf if hi is None else hi
+    below = None if lo is None or not math.isfinite(lo) else (value - lo) / Z95
+    above = None if hi is None or not math.isfinite(hi) else (hi - value) / Z95
+    # One-sided intervals: the side that is known. None: as good as a good measurement.
+    below, above = (x if x else y for x, y in ((below, above), (above, below)))
+    least = 1e-3 * observable.feasible
+    return value, max(below or observable.feasible, least), max(above or observable.feasible, least), math.nan, math.nan
+
+
+def _log_normal(x: Floats, variance: Floats) -> Floats:
+    return -0.5 * x**2 / variance - 0.5 * np.log(variance) - LOG_ROOT_2PI
+
+
+def _half(v: Floats, mean: Floats, t2: Floats, side: Floats, sign: float) -> Floats:
+    """Logarithm of ∫ N(x; mean, t²) exp(-(x-v)²/2σ²)/(√2π) over x below (sign 1) or above (sign -1) v."""
+    total = t2 + side**2
+    place = (mean * side**2 + v * t2) / total
+    width = np.sqrt(np.maximum(t2, 1e-30) * side**2 / total)
+    return _log_normal(v - mean, total) + np.log(side) + log_ndtr(sign * (v - place) / width)
+
+
+@dataclass(frozen=True)
+class Population:
+    """Measurements of an observable, held against every mean that their population could have.
+
+    Attributes
+    ----------
+    mean
+        Shape (m,), on the scale of the observable.
+    log_all
+        ln p(all measurements | mean), shape (m,).
+    log_each
+        ln p(one measurement | mean), shape (n, m).
+    log_spread
+        ln p(all, spread | mean), shape (spread, m), with the spreads and the logarithms of their weights.
+    """
+
+    mean: Floats
+    log_all: Floats
+    log_each: Floats
+    log_spread: Floats
+    spread: Floats
+    weight: Floats
+
+    @classmethod
+    def of(cls, data: Measurements, observable: Observable, spread: float | None = None) -> Population:
+        """Tabulate the likelihood.
+
+        Parameters
+        ----------
+        spread
+            Where it is predicted; None integrates it.
+        """
+        centre, error = _centre(data)
+        reach = FAR * observable.spread_scale + 10 * error
+        t = np.linspace(-1.0, 1.0, NODES) * math.asinh(reach / error)
+        mean = centre + error * np.sinh(t)
+        spreads, weight = _spreads(data, observable, centre) if spread is None else (np.array([spread]), np.zeros(1))
+        table = np.empty((spreads.size, mean.size))
+        each = np.full((len(data), mean.size), -np.inf)
+        for k, one in enumerate(spreads):
+            rows = data.log_density(mean, float(one))
+            table[k] = rows.sum(axis=0)
+            each = np.logaddexp(each, rows + weight[k])
+        return cls(mean, logsumexp(table + weight[:, None], axis=0), each, table, spreads, weight)
+
+    def at(self, x: Floats, rows: bool = False) -> Floats:
+        """``log_all`` (or ``log_each``) at other places; beyond the table it goes on as it ends."""
+        if not rows:
+            return np.interp(x, self.mean, self.log_all)
+        i = np.clip(np.searchsorted(self.mean, x), 1, self.mean.size - 1)
+        part = np.clip((x - self.mean[i - 1]) / (self.mean[i] - self.mean[i - 1]), 0.0, 1.0)
+        return self.log_each[:, i - 1] * (1 - part) + self.log_each[:, i] * part
+
+    def summary(self, observable: Observable, n_particles: int) -> tuple[Quantity, Quantity | None]:
+        """Mean and spread with central 95 % intervals, under a flat prior of the mean; no spread of one particle."""
+        mean = _interval(self.mean, self.log_all, np.gradient(self.mean))
+        located = Quantity(**{k: observable.unscale(x) for k, x in mean.items()})
+        if n_particles < 2 or self.spread.size < 2:
+            return located, None
+        log_p = logsumexp(self.log_spread + np.log(np.gradient(self.mean)), axis=1) + self.weight
+        return located, Quantity(**_interval(self.spread, log_p, np.ones(self.spread.size)))
+
+
+def _interval(x: Floats, log_p: Floats, step: Floats) -> dict[str, float]:
+    p = np.exp(log_p - log_p.max()) * step
+    below = np.cumsum(p) - 0.5 * p
+    lo, value, hi = np.interp(np.array([0.025, 0.5, 0.975]) * p.sum(), below, x)
+    return {"value": float(value), "lo": float(lo), "hi": float(hi)}
+
+
+def _centre(data: Measurements) -> tuple[float, float]:
+    """Where the measurements are, and how well that is known at best: the grid is finest there."""
+    told = ~data.is_bound
+    if told.any():
+        error = 0.5 * (data.below[told] + data.above[told])
+        weight = 1 / error**2
+        return float(np.average(data.value[told], weights=weight)), float(weight.sum() ** -0.5)
+    lo, hi = np.max(data.lo), np.min(data.hi)
+    ends = [float(x) for x in (lo, hi) if np.isfinite(x)]
+    width = float(np.max(data.below))
+    return (float(np.mean(ends)) if ends else 0.0), max(abs(ends[-1] - ends[0]) if len(ends) == 2 else width, width)
+
+
+def _spreads(data: Measurements, observable: Observable, centre: float) -> tuple[Floats, Floats]:
+    """Spreads and the logarithms of their weights: the prior, finest where the data say something."""
+    scale = observable.spread_scale
+    if data.of_mean.all():
+        return np.zeros(1), np.zeros(1)
+    wide = np.geomspace(0.01, 100.0, 41) * scale
+    fine = np.geomspace(0.001, 100.0, 241) * scale
+    told = data.value[~data.is_bound]
+    middle = np.array([float(np.median(told)) if told.size else centre])
+    likely = np.array([data.log_density(middle, float(s)).sum() for s in fine])
+    inside = fine[likely > likely.max() - 18.0]
+    nodes = np.unique(np.concatenate([wide, np.geomspace(inside[0], inside[-1], 31)]))
+    prior = 2 * scale / (math.pi * (scale**2 + nodes**2))
+    weight = np.log(prior) + np.log(np.gradient(nodes))
+    return nodes, weight - logsumexp(weight)
