@@ -91,16 +91,21 @@ class Scene:
             )
         names = tuple(symbol for symbol, _ in shown)
         points = np.array([point for _, point in shown])
-        bonds = tuple(
-            (i, j)
-            for i, j in product(range(len(names)), repeat=2)
-            if names[i] in centres
-            and names[j] == ligand
-            and np.linalg.norm(points[i] - points[j]) <= bond_limit_ang(names[i], ligand)
-        )
         heart = int(np.argmin(np.linalg.norm(points, axis=1)))
         up = None if axis is None else view @ axis
-        return cls(names, points, bonds, heart, ligand, up, vacancy is not None, origin, view)
+        return cls(names, points, bonds(names, points), heart, ligand, up, vacancy is not None, origin, view)
+
+
+def bonds(symbols: Sequence[str], positions_ang: np.ndarray) -> tuple[tuple[int, int], ...]:
+    """Pairs (centre, ligand) of atoms that are close enough."""
+    ligand, centres = ligand_element(symbols), centre_elements(symbols)
+    return tuple(
+        (i, j)
+        for i, j in product(range(len(symbols)), repeat=2)
+        if symbols[i] in centres
+        and symbols[j] == ligand
+        and np.linalg.norm(positions_ang[i] - positions_ang[j]) <= bond_limit_ang(symbols[i], ligand)
+    )
 
 
 def ligand_element(symbols: Sequence[str]) -> str:

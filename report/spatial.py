@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
+from pymatgen.core import IStructure
 
 from midgap.defects.densities import StateDensity
 from midgap.report.isosurface import isosurface
 from midgap.report.palette import ELEMENTS, element_colour
-from midgap.report.scene import Scene
+from midgap.report.scene import Scene, bonds
 from midgap.report.structure_picture import drawn_radius_ang
 from midgap.structures.model import Model
 
 PARTS = (0.3, 0.6, 0.8)
 """Of one electron, held by the surfaces that can be chosen."""
 
+MIDDLE = 1
+"""Of `PARTS`: the surface that is shown first."""
+NEAR_ANG = 1.1
 MOST_SCENES = 12
 
 
@@ -32,18 +37,40 @@ def spatial_scenes(models: Sequence[Model], densities: Sequence[StateDensity]) -
 
 def _scene(model: Model, densities: Sequence[StateDensity]) -> dict[str, Any]:
     scene = Scene.of(model)
+    surfaces = [_surfaces(density, scene, model) for density in densities]
+    symbols, positions = _with_neighbours(scene, model, surfaces)
     vacancy = scene.axis_ang if scene.vacant else None
     return {
         "model": model.name,
         "label": model.label,
-        "symbols": list(scene.symbols),
-        "positions_ang": scene.positions_ang.round(3).tolist(),
-        "bonds": [list(pair) for pair in scene.bonds],
+        "symbols": symbols,
+        "positions_ang": positions.round(3).tolist(),
+        "bonds": [list(pair) for pair in bonds(symbols, positions)],
         "vacancy_ang": None if vacancy is None else vacancy.round(3).tolist(),
         "vacancy_radius_ang": round(1.1 * drawn_radius_ang(scene.ligand), 3) if scene.ligand else None,
-        "elements": {symbol: _element(symbol) for symbol in sorted(set(scene.symbols))},
-        "surfaces": [_surfaces(density, scene, model) for density in densities],
+        "elements": {symbol: _element(symbol) for symbol in sorted(set(symbols))},
+        "surfaces": surfaces,
     }
+
+
+def _with_neighbours(scene: Scene, model: Model, surfaces: Sequence[dict[str, Any]]) -> tuple[list[str], np.ndarray]:
+    """The scene's atoms, and periodic images of atoms that a surface lies at: no lobe hangs in the void."""
+    symbols, positions = list(scene.symbols), scene.positions_ang
+    structure = model.structure
+    vertices = [v for surface in surfaces for v in surface["parts"][MIDDLE]["vertices_hundredths_ang"]]
+    if not vertices or not isinstance(structure, IStructure):
+        return symbols, positions
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(np.array(vertices).reshape(-1, 3) / 100)
+    images = np.array(list(product(range(-2, 3), repeat=3))) @ np.array(structure.lattice.matrix)
+    for symbol, position in zip(model.species, model.positions_ang, strict=True):
+        points = (position - scene.origin_ang + images) @ scene.view.T
+        near = points[tree.query(points)[0] < NEAR_ANG]
+        new = [p for p in near if np.linalg.norm(positions - p, axis=1).min() > 0.1]
+        symbols += [symbol] * len(new)
+        positions = np.vstack([positions, *new])
+    return symbols, positions
 
 
 def _element(symbol: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ function spatial(figure, scenes, describe) {
   const choose = figure.querySelector('select'), caption = figure.querySelector('output');
   const parts = figure.querySelectorAll('input[type=radio]');
   let turn = [1, 0, 0, 0, 1, 0, 0, 0, 1], zoom = 1, waiting = 0, settled = 0;
-  let shown, mesh;
+  let shown, mesh, middle;
 
   const normalsOf = (points, triangles) => {
     const normals = new Float32Array(points.length);
@@ -24,7 +24,9 @@ function spatial(figure, scenes, describe) {
     const wanted = [...parts].find(input => input.checked), k = wanted ? Number(wanted.value) : -1;
     const chosen = surface && k >= 0 ? surface.parts[k] : null;
     shown = scene;
-    shown.reach = Math.max(...scene.positions_ang.map(p => Math.hypot(...p))) + 1.2;
+    const ends = [0, 1, 2].map(i => scene.positions_ang.map(p => p[i]));
+    middle = ends.map(x => 0.5 * (Math.min(...x) + Math.max(...x)));
+    shown.reach = Math.max(...scene.positions_ang.map(p => Math.hypot(...p.map((x, i) => x - middle[i])))) + 0.8;
     mesh = chosen && {points: Float32Array.from(chosen.vertices_hundredths_ang, x => x / 100), triangles: chosen.triangles};
     if (mesh) mesh.normals = normalsOf(mesh.points, mesh.triangles);
     for (const input of parts) input.disabled = !surface;
@@ -47,7 +49,8 @@ function spatial(figure, scenes, describe) {
     const depth = new Float32Array(width * height).fill(-1e9);
     const paper = rgb(dark ? '#15191f' : '#ffffff'), far = shown.reach;
     const [m0, m1, m2, m3, m4, m5, m6, m7, m8] = turn;
-    const rotate = (x, y, z) => [m0 * x + m1 * y + m2 * z, m3 * x + m4 * y + m5 * z, m6 * x + m7 * y + m8 * z];
+    const spin = (x, y, z) => [m0 * x + m1 * y + m2 * z, m3 * x + m4 * y + m5 * z, m6 * x + m7 * y + m8 * z];
+    const rotate = (x, y, z) => spin(x - middle[0], y - middle[1], z - middle[2]);
     const fog = z => 0.55 * Math.min(1, Math.max(0, (far - z) / (2 * far)));
     const put = (i, colour, light, veil) => {
       for (let c = 0; c < 3; c++) {
@@ -94,7 +97,7 @@ function spatial(figure, scenes, describe) {
           put(k, stick, shade(ox / pr, oy / pr, nz), fog(z));
         }
     }
-    if (mesh) sheet(mesh, width, height, scale, cx, cy, rotate, depth, pixels, rgb(dark ? '#5fd798' : '#187a48'), shade);
+    if (mesh) sheet(mesh, width, height, scale, cx, cy, rotate, spin, depth, pixels, rgb(dark ? '#5fd798' : '#187a48'), shade);
     context.putImageData(image, 0, 0);
     if (shown.vacancy_ang) {
       const [x, y] = rotate(...shown.vacancy_ang);
@@ -164,12 +167,12 @@ function spatial(figure, scenes, describe) {
 }
 
 // The nearest sheet of a surface over what is there, the less transparent the more it turns away.
-function sheet(mesh, width, height, scale, cx, cy, rotate, depth, pixels, colour, shade) {
+function sheet(mesh, width, height, scale, cx, cy, rotate, spin, depth, pixels, colour, shade) {
   const {points, normals, triangles} = mesh, n = points.length / 3;
   const place = new Float32Array(3 * n), facing = new Float32Array(3 * n);
   for (let v = 0; v < 3 * n; v += 3) {
     const [x, y, z] = rotate(points[v], points[v + 1], points[v + 2]);
-    const normal = rotate(normals[v], normals[v + 1], normals[v + 2]), size = Math.hypot(...normal) || 1;
+    const normal = spin(normals[v], normals[v + 1], normals[v + 2]), size = Math.hypot(...normal) || 1;
     place[v] = cx + scale * x; place[v + 1] = cy - scale * y; place[v + 2] = z;
     for (let i = 0; i < 3; i++) facing[v + i] = normal[i] / size;
   }

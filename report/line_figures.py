@@ -1,0 +1,144 @@
+"""Measured photoluminescence over what each candidate predicts: the line above, energies and widths below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from midgap.defects.lineshape import Lineshape
+from midgap.experiment.evidence.candidates import Candidate
+from midgap.experiment.records import Quantity
+from midgap.experiment.spectral_lines import Line
+from midgap.report.palette import CONDUCTION, INK, LEVEL, LINE, MUTED, PAPER, PL, PL_BAND, PUBLISHED, VALENCE
+from midgap.report.plotting import SMALL, dress
+from midgap.report.typography import mathtext
+
+DASHES = ((0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
+
+
+def measured_lines(
+    ax: Axes,
+    spectra: Sequence[tuple[str, Line]],
+    computed: Sequence[tuple[str, Lineshape]] = (),
+    peak: Quantity | None = None,
+) -> Axes:
+    """Emission lines scaled to a maximum of 1: measured points with their fit, computed ones dashed.
+
+    ``peak`` shades the measured interval of the maximum.
+    """
+    if peak is not None:
+        _band(ax, peak)
+    for name, line in spectra:
+        top = float(line.fitted.max()) or 1.0
+        ax.plot(line.x, line.intensity / top, ".", color=VALENCE.light, markersize=2.5)
+        ax.plot(line.x, line.fitted / top, color=PL.light, linewidth=1.5, label=f"{name}, measured")
+    for i, (name, shape) in enumerate(computed):
+        ax.plot(
+            shape.energies_eV,
+            shape.intensity_per_eV / shape.intensity_per_eV.max(),
+            color=(LEVEL.light, PUBLISHED.light, MUTED.light)[i % 3],
+            linestyle=DASHES[i % 3],
+            linewidth=1.3,
+            label=f"{name}, computed, {shape.temperature_K:g} K",
+        )
+    if spectra or computed:
+        ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK.light, loc="upper left")
+    ax.set(ylim=(0, 1.42), yticks=[])
+    return dress(ax, "Photon energy (eV)", "PL (norm.)")
+
+
+def predicted_energies(
+    ax: Axes, candidates: Sequence[Candidate], peak: Quantity | None, width_eV: float | None
+) -> Axes:
+    """One row a candidate: its PL energy, the known part of its error as a thin bar, its width as a thick one.
+
+    The first row is what was measured. Open marks have an error of which nothing is estimated.
+    """
+    rows = [c for c in candidates if c.energy_eV is not None]
+    if peak is not None:
+        _band(ax, peak)
+        _measured_row(ax, peak, width_eV)
+    for row, candidate in enumerate(rows, start=1):
+        _row(ax, row, candidate)
+    names = ["measured", *(mathtext(candidate.title) for candidate in rows)]
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.grid(axis="y", color=CONDUCTION.light, linewidth=0.8)
+    ax.set_axisbelow(True)
+    dress(ax, "Photon energy (eV)", "")
+    ax.tick_params(axis="y", length=0, labelsize=7.5)
+    return ax
+
+
+def _band(ax: Axes, peak: Quantity) -> None:
+    if peak.lo is not None and peak.hi is not None:
+        ax.axvspan(peak.lo, peak.hi, color=PL_BAND.light, linewidth=0, zorder=0)
+    if peak.value is not None:
+        ax.axvline(peak.value, color=PL.light, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+
+
+def _measured_row(ax: Axes, peak: Quantity, width_eV: float | None) -> None:
+    if peak.value is None:
+        return
+    if width_eV is not None:
+        ax.plot(peak.value + 0.5 * width_eV * np.array([-1, 1]), [0, 0], color=PL.light, linewidth=6, alpha=0.35)
+    ax.plot([peak.value], [0], "D", color=PL.light, markersize=4.5)
+
+
+def _row(ax: Axes, row: int, candidate: Candidate) -> None:
+    energy, width = candidate.prediction("pl_peak_eV"), candidate.prediction("pl_fwhm_meV")
+    assert energy is not None
+    if width is not None and width.relation == "equals":
+        half = 0.5e-3 * width.value
+        ax.plot([energy.value - half, energy.value + half], [row, row], color=LINE.light, linewidth=6)
+    if energy.alternatives is not None:
+        ends = [float(energy.alternatives.min()), float(energy.alternatives.max())]
+        ax.plot(ends, [row, row], color=LEVEL.light, linewidth=2.6, solid_capstyle="butt")
+        return
+    known = energy.known_uncertainty
+    if known is not None:
+        ax.errorbar([energy.value], [row], xerr=known, color=LEVEL.light, linewidth=1.1, capsize=2.5, zorder=3)
+    face = PAPER.light if known is None else LEVEL.light
+    ax.plot([energy.value], [row], "o", color=LEVEL.light, markerfacecolor=face, markersize=5, zorder=4)
+
+
+def line_figure(
+    candidates: Sequence[Candidate],
+    peak: Quantity | None,
+    width_eV: float | None = None,
+    spectra: Sequence[tuple[str, Line]] = (),
+    computed: Sequence[tuple[str, Lineshape]] = (),
+    width_in: float = 7.0,
+) -> Figure:
+    """Both on one scale of energies; the lines only where there are any."""
+    n = 1 + sum(candidate.energy_eV is not None for candidate in candidates)
+    below = 0.55 + 0.24 * n
+    above = 1.7 if spectra or computed else 0.0
+    figure = Figure(figsize=(width_in, below + above), layout="constrained", facecolor="none")
+    if not above:
+        predicted_energies(figure.add_subplot(), candidates, peak, width_eV)
+        return figure
+    grid = figure.add_gridspec(2, 1, height_ratios=(above, below))
+    low = predicted_energies(figure.add_subplot(grid[1]), candidates, peak, width_eV)
+    top = measured_lines(figure.add_subplot(grid[0], sharex=low), spectra, computed, peak)
+    top.set_xlabel("")
+    top.xaxis.set_major_formatter(NullFormatter())
+    low.xaxis.set_major_formatter(low.xaxis.get_major_formatter())
+    low.tick_params(labelbottom=True)
+    energies = [c.energy_eV for c in candidates if c.energy_eV is not None]
+    seen = [peak.value] if peak is not None and peak.value is not None else []
+    for _, line in spectra:
+        centre, half = line.peak.value or 0.0, line.fwhm.value or 0.1
+        seen += [max(line.x[0], centre - 2.5 * half), min(line.x[-1], centre + 2.5 * half)]
+    for _, shape in computed:
+        strong = shape.energies_eV[shape.intensity_per_eV > 1e-2 * shape.intensity_per_eV.max()]
+        seen += [strong.min(), strong.max()]
+    inside = [*energies, *seen]
+    if inside:
+        margin = 0.06 * (max(inside) - min(inside) or 1.0)
+        low.set_xlim(min(inside) - margin, max(inside) + margin)
+    return figure
