@@ -60,6 +60,20 @@ def command(
         float | None, typer.Option(metavar="N", help="Of the surroundings: radiative lifetimes of level transitions.")
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Write the report as one HTML file here.")] = None,
+    curves: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR|FILE",
+            help="With --report: traces, g2 and decays of chosen particles, as `midgap photons --out` wrote them; again for more.",
+        ),
+    ] = None,
+    densities: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR|FILE",
+            help="With --report: where the levels are, as `midgap levels --density` wrote it; again for more.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the comparison as JSON here.")
     ] = None,
@@ -105,9 +119,18 @@ def command(
         if path is not None:
             write_atomic(path, text(comparison))
     if report is not None:
+        from midgap.report.exhibits import read_exhibits
         from midgap.report.page import write_page
 
-        write_page(report, computed, comparison, measured)
+        files = [("levels", levels), *(("records", path) for path in (records,) if path is not None)]
+        shown = read_exhibits(
+            curves=curves or (),
+            densities=densities or (),
+            emissions=[_named_file(word)[1] for word in emission or ()],
+            spectra=spectrum or (),
+            others=[*files, *(("candidates", path) for path in candidates or ())],
+        )
+        write_page(report, computed, comparison, measured, shown)
     if as_json:
         print(json.dumps(comparison.to_dict(), allow_nan=False))
     else:
@@ -159,11 +182,16 @@ def _others(computed: Levels, emissions: Sequence[str], files: Sequence[Path]) -
 
     found = list(known_candidates(computed.models[0].material)) if computed.models else []
     for word in emissions:
-        name, equals, rest = word.partition("=")
-        path = Path(rest) if equals and not Path(word).exists() else Path(word)
-        label = name if equals and path != Path(word) else path.stem
+        label, path = _named_file(word)
         found.append(from_emission(read_emission(path), label, label))
     return (*found, *(candidate for path in files for candidate in read_candidates(path)))
+
+
+def _named_file(word: str) -> tuple[str, Path]:
+    """``NAME=FILE``, or a file that is named as it is."""
+    name, equals, rest = word.partition("=")
+    path = Path(rest) if equals and not Path(word).exists() else Path(word)
+    return (name if equals and path != Path(word) else path.stem), path
 
 
 def _assumptions(unknown: float | None) -> tuple[tuple[Assumption, ...], int]:

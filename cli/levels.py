@@ -40,7 +40,9 @@ def command(
     ] = None,
     density: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write here where each level's electron is, for `midgap compare --densities`."),
+        typer.Option(
+            metavar="DIR", help="Write here where each level's electron is, for `midgap compare --densities`."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")] = False,
 ) -> None:
