@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from midgap.defects.configuration_coordinate import (
 from midgap.defects.lineshape import Coupling
 from midgap.structures.document import Document, FloatArray, Geometry
 from midgap.structures.errors import ComputationError, InputError
+from midgap.structures.unpacking import CutShortError, chunks
 
 ACOUSTIC = 3
 """Modes at Γ that move the crystal as a whole."""
+ALIAS = re.compile(rb"(?:^|[\s:,\[{-])[&*]\w")
+"""Of YAML: a name given to a part of the file, or such a part named again."""
 
 
 class Modes(Document):
@@ -136,19 +140,39 @@ def read_phonopy(path: Path | str) -> Modes:
 def _phonopy_of(path: Path) -> Any:
     """What one file holds: phonopy's own loader would also take forces from the folder it is called in."""
     from phonopy import Phonopy
-    from phonopy.interface.phonopy_yaml import read_phonopy_yaml
+    from phonopy.interface.phonopy_yaml import load_phonopy_yaml
 
     try:
-        data: Any = read_phonopy_yaml(path)
+        data: Any = load_phonopy_yaml(_plain_yaml(path))
         phonon = Phonopy(data.unitcell, data.supercell_matrix, primitive_matrix=np.eye(3), log_level=0)
         if data.force_constants is not None:
             phonon.force_constants = data.force_constants
         elif data.dataset is not None and _has_forces(data.dataset):
             phonon.dataset = data.dataset
             phonon.produce_force_constants(calculate_full_force_constants=True)
+    except InputError:
+        raise
     except Exception as error:
-        raise InputError(f"{path} is not a file of phonopy's that can be read ({error}).") from None
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{path} is not a file of phonopy's that can be read ({reason}).") from None
     return phonon
+
+
+def _plain_yaml(path: Path) -> Any:
+    """Numbers, words, lists and mappings alone.
+
+    phonopy's own reader takes YAML's tags, by which a file can have any function called; and aliases, of which a
+    few lines can stand for more numbers than there is memory.
+    """
+    import yaml
+
+    try:
+        raw = b"".join(chunks(path))
+    except CutShortError:
+        raise InputError(f"{path} is cut short; copy it again.") from None
+    if ALIAS.search(raw):
+        raise InputError(f"{path} has anchors or aliases of YAML, which phonopy never writes.")
+    return yaml.load(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def _has_forces(dataset: dict[str, Any]) -> bool:

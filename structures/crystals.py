@@ -17,6 +17,8 @@ from midgap.structures.errors import InputError
 SYMPREC_ANG = 0.01
 """Tolerance within which two positions count as symmetry-equivalent."""
 
+FARTHEST_FRAC = 1000.0
+"""Cells that an atom may lie away from the first one."""
 LONGEST_ANG = 1000.0
 """Longer cell edges are a slip of the unit."""
 
@@ -178,15 +180,21 @@ def check_distances(structure: IStructure, source: str, smallest_ang: float = 0.
     InputError
         Names the closest such pair and its distance.
     """
-    lengths = structure.lattice.abc
+    if not (np.abs(structure.frac_coords) < FARTHEST_FRAC).all():
+        raise InputError(f"{source}: an atom is far outside of the cell, or nowhere; check the coordinates.")
+    # By its shortest vectors, or a skewed cell would have neighbours sought among millions of its images.
+    reduced = structure.lattice.get_lll_reduced_lattice() if np.isfinite(structure.lattice.matrix).all() else None
+    lengths = structure.lattice.abc if reduced is None else (*structure.lattice.abc, *reduced.abc)
     if not all(1.0 < length < LONGEST_ANG for length in lengths) or structure.lattice.volume < 1.0:
-        edges = ", ".join(f"{length:.3g}" for length in lengths)
+        edges = ", ".join(f"{length:.3g}" for length in structure.lattice.abc)
         raise InputError(f"{source}: the cell has edges of {edges} Å; check its lattice and unit.")
     from ase.data import covalent_radii
 
     radii = np.array([covalent_radii[_element(site).Z] for site in structure])
     reach = max(smallest_ang, radii.max())
-    first, second, _, distance = structure.get_neighbor_list(reach, exclude_self=True)
+    assert reduced is not None
+    compact = IStructure(reduced, structure.species, structure.cart_coords, coords_are_cartesian=True)
+    first, second, _, distance = compact.get_neighbor_list(reach, exclude_self=True)
     limit = np.maximum(smallest_ang, 0.5 * (radii[first] + radii[second]))
     close = np.flatnonzero(distance < limit)
     if len(close):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
-from pymatgen.core import IStructure, Lattice
+from pymatgen.core import Element, IStructure, Lattice
 
 from midgap.structures.document import Document
 from midgap.structures.errors import InputError
@@ -27,8 +27,10 @@ SHORT_RANGE_ANG = 14.3
 BOHR_ANG = 0.529177210903
 EV_PER_HARTREE = 27.211386245988
 
-Section = dict[str, Any]
+ROOM = {"s": 2, "p": 6, "d": 10, "f": 14}
+"""Electrons in a full subshell."""
 
+Section = dict[str, Any]
 
 class Cp2kSettings(Document):
     """What ``engine_settings`` may hold for CP2K.
@@ -327,7 +329,9 @@ def _results(model: Model, settings: Cp2kSettings, *, projected: bool) -> Sectio
 
 
 def _subsys(model: Model, settings: Cp2kSettings, kinds: Mapping[str, AtomicKind]) -> Section:
-    moments = initial_moments(model)
+    moments = {
+        atom: moment for atom, moment in initial_moments(model).items() if _has_open_shell(model.species[atom])
+    }
     labels = [symbol + ("_spin" if atom in moments else "") for atom, symbol in enumerate(model.species)]
     positions = model.positions_ang
     sections = {
@@ -352,6 +356,11 @@ def _subsys(model: Model, settings: Cp2kSettings, kinds: Mapping[str, AtomicKind
         "COORD": {"": rows},
         "KIND": [{"_": label, **section} for label, section in sections.items()],
     }
+
+
+def _has_open_shell(symbol: str) -> bool:
+    """Whether the free atom has room for a moment: CP2K refuses one on an atom such as Mg, and then spreads it itself."""
+    return any(held < ROOM[shell] for _, shell, held in Element(symbol).full_electronic_structure)
 
 
 def _kind(kind: AtomicKind, *, moment: float | None = None, ghost: bool = False) -> Section:
