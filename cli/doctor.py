@@ -31,11 +31,13 @@ def command(
     else:
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(box=None, show_header=False, pad_edge=False)
         for finding in findings:
             mark = "[green]✓[/]" if finding.present else "[red]✗[/]" if finding.essential else "[yellow]–[/]"
-            table.add_row(mark, finding.name, finding.detail, "" if finding.present else finding.remedy)
+            remedy = "" if finding.present else finding.remedy
+            table.add_row(mark, *map(Text, (finding.name, finding.detail, remedy)))  # midgap[pyscf] is no markup
         Console().print(table)
     if broken:
         raise typer.Exit(1)

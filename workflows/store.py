@@ -37,8 +37,10 @@ def embedded_store(folder: Path | str) -> JobStore:
 
     Examples
     --------
-    >>> store = embedded_store("run/store")
-    >>> store.query_one({"name": "levels"})  # doctest: +SKIP
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     embedded_store(f"{folder}/store").query_one({"name": "levels"}) is None
+    True
     """
     folder = Path(folder)
     if not folder.exists():
