@@ -38,6 +38,10 @@ def command(
     lag: Annotated[
         int | None, typer.Option(metavar="PULSES", help="Pulse lag of zero delay. (default: found from the dip)")
     ] = None,
+    gate_ns: Annotated[
+        float | None,
+        typer.Option(metavar="NS", help="Count pairs later than this after the pulse. (default: found, if needed)"),
+    ] = None,
     background: Annotated[
         str,
         typer.Option(metavar="decay|none|A,B", help="Flat part of the decays, or counts a second of each detector."),
@@ -68,6 +72,7 @@ def command(
         sigma_abs_cm2=sigma,
         detectors=_pair(detectors, int, "--detectors"),
         center_lag=lag,
+        gate_ns=gate_ns,
         **_background(background),
         irf_fwhm_ns=irf_fwhm,
         response=_response(irf),
@@ -148,11 +153,12 @@ def _analyse_all(
 
 
 def _names(streams: Sequence[Path]) -> list[str]:
-    """What tells the particles apart: the files' names, with their folders where those repeat."""
+    """What tells the particles apart: the files' names, with their folders where those repeat or are ours (``records.json``)."""
     stems = [path.stem for path in streams]
-    if len(set(stems)) == len(stems):
+    if len(set(stems)) == len(stems) and "records" not in stems:
         return stems
-    return ["_".join((*path.parts[-3:-1], path.stem)).replace("/", "") for path in streams]
+    names = ["_".join((*path.parts[-3:-1], path.stem)).replace("/", "") for path in streams]
+    return [f"{name}_{i + 1}" if names.count(name) > 1 or name == "records" else name for i, name in enumerate(names)]
 
 
 def _write(analysis: ParticleAnalysis, out: Path, name: str, pictures: bool) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import beta, chi2
 
 Interval = tuple[float, float]
+FEWEST_EXPECTED = 5.0
+"""Counts are put together until so many are expected, where their distribution is that of χ²."""
 
 
 def poisson_interval(count: float, ci_level: float) -> Interval:
@@ -45,3 +49,32 @@ def combine(
         below += max(0.0, best - min(moved)) ** 2
         above += max(0.0, max(moved) - best) ** 2
     return best, (best - math.sqrt(below), best + math.sqrt(above))
+
+
+def pooled_chance(seen: NDArray[np.float64], expected: NDArray[np.float64], n_fitted: int) -> float | None:
+    """Probability that Poisson counts of neighbouring bins differ from a model as much as these or more.
+
+    Neighbours are put together until `FEWEST_EXPECTED` counts are expected; ``n_fitted`` parameters of the model came from
+    the counts. None where too few are left to tell.
+    """
+    groups = _groups(expected, FEWEST_EXPECTED)
+    freedom = int(groups[-1]) + 1 - n_fitted
+    if freedom < 1:
+        return None
+    counts, model = (np.bincount(groups, weights=x) for x in (seen, expected))
+    ratio = np.where(counts > 0, counts / model, 1.0)
+    deviance = 2 * float(np.sum(model - counts + counts * np.log(ratio)))
+    return float(chi2.sf(deviance, freedom))
+
+
+def _groups(expected: NDArray[np.float64], least: float) -> NDArray[np.int64]:
+    """Number of the group of each of neighbouring bins, so that each group expects ``least`` or more."""
+    groups, group, held = np.zeros(len(expected), np.int64), 0, 0.0
+    for i, each in enumerate(expected):
+        groups[i] = group
+        held += each
+        if held >= least:
+            group, held = group + 1, 0.0
+    if held > 0 or groups[-1] == group:  # what is left over joins the last full group
+        groups[groups == group] = max(group - 1, 0)
+    return groups

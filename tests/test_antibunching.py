@@ -9,6 +9,7 @@ from scipy.stats import binom, poisson
 
 from midgap.experiment.counting import combine, poisson_interval, ratio_interval
 from midgap.experiment.photons.antibunching import (
+    _plateau,
     brouri,
     find_zero_lag,
     is_single,
@@ -16,8 +17,15 @@ from midgap.experiment.photons.antibunching import (
     pulsed_g2,
 )
 from midgap.experiment.photons.antibunching_cw import continuous_g2, dip
-from midgap.experiment.photons.coincidences import Alignment, circular_delay, pulse_pairs, steepest_rise, time_pairs
-from midgap.experiment.photons.gated_pairs import Background
+from midgap.experiment.photons.coincidences import (
+    Alignment,
+    PulseCorrelator,
+    circular_delay,
+    pulse_pairs,
+    steepest_rise,
+    time_pairs,
+)
+from midgap.experiment.photons.gated_pairs import Background, GatedPairs
 from midgap.experiment.photons.simulation import BlinkingLevel, Dwell, Experiment, simulate
 from midgap.experiment.photons.stream import PhotonStream
 from midgap.experiment.photons.survey import survey
@@ -160,6 +168,89 @@ def test_gate_removes_the_biexciton():
     # Biexciton photons behind the gate, over the exciton's: what can be left of g2(0).
     assert g2.g2_0_gated.value < 3 * 0.5 * math.exp(-gate_ns / 0.5) / math.exp(-gate_ns / 9) + 0.02
     assert g2.single is True
+
+
+GATES = np.concatenate([[0.0], np.geomspace(0.2, 200, 23)])
+
+
+def pairs_by_delay(random, emitters, side, biexciton_pairs, biexciton_ns, lifetime_ns=9.0, n_side=40):
+    """Poisson counts whose shorter delay decays with half the lifetime, or with the biexciton's."""
+    ends = np.append(GATES[1:], np.inf)
+    two, early = (np.exp(-GATES / tau) - np.exp(-ends / tau) for tau in (lifetime_ns / 2, biexciton_ns))
+    return random.poisson((1 - 1 / emitters) * side * two + biexciton_pairs * early), random.poisson(
+        n_side * side * two
+    )
+
+
+def gated(center, side, n_side=40):
+    tally = GatedPairs(
+        *(np.cumsum(counts[::-1])[::-1] for counts in (center, side)), n_side, np.ones((2, len(GATES)), int), 1, None
+    )
+    early = tally.early_pairs(GATES)
+    return early, tally.gates(GATES, 0.95), _plateau(tally.gates(GATES, 0.95), early, 0)
+
+
+def test_gated_intervals_hold_the_truth_as_often_as_they_say():
+    """The gate comes from the pairs that are counted behind it, and must not make them lie."""
+    random, runs, held, values = np.random.default_rng(21), 200, 0, []
+    for _ in range(runs):
+        _, gates, chosen = gated(*pairs_by_delay(random, 2, 2000, 500, 0.5))
+        assert chosen > 0
+        held += gates[chosen].g2_0.contains(0.5)
+        values.append(gates[chosen].g2_0.value)
+    assert held / runs == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / runs))
+    assert np.mean(values) == pytest.approx(0.5, abs=0.005)
+
+
+def test_without_a_biexciton_there_is_seldom_a_gate():
+    random, runs = np.random.default_rng(22), 200
+    chosen = sum(gated(*pairs_by_delay(random, 2, 1000, 0, 1.0))[2] != 0 for _ in range(runs))
+    assert chosen <= 0.01 * runs + 3 * math.sqrt(0.01 * runs)
+
+
+def test_lifetime_of_the_biexciton_is_that_of_the_early_pairs():
+    random, held = np.random.default_rng(23), 0
+    for _ in range(60):
+        early, _, _ = gated(*pairs_by_delay(random, 2, 2000, 800, 1.2))
+        held += early.lifetime(0.95).contains(1.2)
+        assert early.g2_0[early.best] == pytest.approx(0.5, abs=0.3)
+    assert held >= 60 * (0.95 - 3 * math.sqrt(0.05 * 0.95 / 60))
+
+
+def test_a_given_gate_is_the_one_that_is_used():
+    stream = simulate(Experiment(n_emitters=2, duration_s=3, mean_excitons=0.3, biexciton_ratio=0.5))
+    alignment = Alignment.of(stream, (0, 1))
+    pairs = PulseCorrelator(alignment, gate_ns=5.0)
+    pairs.add(stream)
+    g2 = pulsed_g2(pairs.pairs(), gate_ns=5.0)
+    delay = stream.dtime - np.array(alignment.start_bins)[stream.channel]
+    pulse, delay = stream.time - (delay < 0), delay % alignment.n_bins
+    late = (delay - alignment.rise_bins) * alignment.bin_ns >= 5.0
+    first, second = (pulse[late & (stream.channel == channel)] for channel in (0, 1))
+    pairs_by_hand = sum(np.count_nonzero(second == one) for one in np.intersect1d(first, second))
+    assert g2.gates[g2.plateau].gate_ns == 5.0 and g2.gate_from == "given"
+    assert g2.gates[g2.plateau].center_counts == pairs_by_hand
+    with pytest.raises(InputError, match="does not lie within"):
+        PulseCorrelator(alignment, gate_ns=500.0)
+
+
+@pytest.mark.parametrize("m", [1, 2])
+def test_emission_that_outlasts_the_period(m):
+    """An emitter that is still excited gives no second photon: side peaks are 1 - (e^{-T/τ}(1 - p))^k/M, p the chance of
+    a pulse to excite; those near zero delay are left out, and M is not biased by them."""
+    experiment = Experiment(n_emitters=m, rep_rate_Hz=40e6, duration_s=0.4, mean_excitons=0.2, detected_fraction=0.3,
+                            lifetime_ns=20, biexciton_lifetime_ns=1e-3, resolution_ns=0.1, irf_fwhm_ns=0.1, seed=m)  # fmt: skip
+    stream = simulate(experiment)
+    pairs = pulse_pairs(stream, Alignment.of(stream, (0, 1)))
+    g2 = pulsed_g2(pairs, memory_ns=7 * 20, ci_level=0.998)
+    lag = np.arange(1, 4)
+    middle = len(g2.counts) // 2
+    seen = (g2.counts[middle + lag] + g2.counts[middle - lag]) / 2 / np.mean(g2.counts[middle + 10 : middle + 60])
+    np.testing.assert_allclose(seen, 1 - np.exp(-lag * (25 / 20 + 0.2)) / m, atol=0.025)
+    assert g2.side_from == 6 and g2.n_emitters_M.contains(m)
+    assert g2.gates[g2.plateau].gate_ns > 0.5 and g2.single is (
+        True if m == 1 else None if g2.single is None else False
+    )
 
 
 def test_background_is_corrected_as_brouri_does():

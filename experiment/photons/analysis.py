@@ -74,7 +74,9 @@ def analyse(stream: PhotonStream, options: Options | None = None) -> ParticleAna
 
 def _survey(pieces: Iterable[PhotonStream], options: Options) -> Survey:
     n_side = (options.side_n + 1) // 2
-    return survey(pieces, bin_s=1e-3 * options.bin_ms, detectors=options.detectors, n_side=n_side)
+    return survey(
+        pieces, bin_s=1e-3 * options.bin_ms, detectors=options.detectors, n_side=n_side, gate_ns=options.gate_ns
+    )
 
 
 def _analyse(

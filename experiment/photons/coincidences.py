@@ -22,6 +22,8 @@ from midgap.structures.errors import InputError
 
 LONGEST_CABLE_S = 1e-6
 """Delays between detectors are looked for up to here: 200 m of cable."""
+LONGEST_MEMORY_S = 1e-6
+"""And side peaks begin at most so far away from zero delay."""
 BEFORE_LIGHT_NS = 1.0
 """A pulse's photons are counted from this long before the steepest rise of the decay, for the jitter."""
 N_GATES = 24
@@ -152,18 +154,31 @@ class PulseCorrelator:
     ----------
     n_side
         Side peaks on each side of the centre, wherever within `LONGEST_CABLE_S` that will be.
+    gate_ns
+        A gate to count besides the scan.
+
+    Raises
+    ------
+    InputError
+        The gate does not lie within the period.
     """
 
-    def __init__(self, alignment: Alignment, n_side: int = 20) -> None:
+    def __init__(self, alignment: Alignment, n_side: int = 20, gate_ns: float | None = None) -> None:
         period_ns = alignment.period_ns
         self.alignment = alignment
-        self.max_lag = math.ceil(1e9 * LONGEST_CABLE_S / period_ns) + 1 + n_side
-        latest_ns = max(0.5 * alignment.n_bins * alignment.bin_ns, 2 * FIRST_GATE_NS)
+        beyond_ns = 1e9 * (LONGEST_CABLE_S + LONGEST_MEMORY_S)
+        self.max_lag = math.ceil(beyond_ns / period_ns) + 1 + n_side
+        open_ns = alignment.n_bins * alignment.bin_ns
+        latest_ns = max(0.5 * open_ns, 2 * FIRST_GATE_NS)
         self.gates_ns = np.concatenate([[0.0], np.geomspace(FIRST_GATE_NS, latest_ns, N_GATES - 1)])
+        if gate_ns is not None:
+            if not 0 < gate_ns < 0.9 * open_ns:
+                raise InputError(f"A gate of {gate_ns:g} ns does not lie within the {open_ns:.4g} ns between pulses.")
+            self.gates_ns = np.union1d(self.gates_ns, [gate_ns])
         after_ns = (np.arange(alignment.n_bins) - alignment.rise_bins) * alignment.bin_ns
         self._gate_of = np.maximum(np.searchsorted(self.gates_ns, after_ns, side="right") - 1, 0).astype(np.int8)
-        self._counts = np.zeros((2 * self.max_lag + 3, N_GATES), np.int64)
-        self.singles = np.zeros((2, N_GATES), np.int64)
+        self._counts = np.zeros((2 * self.max_lag + 3, len(self.gates_ns)), np.int64)
+        self.singles = np.zeros((2, len(self.gates_ns)), np.int64)
         self.n_pulses = 0
         self._kept: PhotonStream | None = None
 

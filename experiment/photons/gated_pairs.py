@@ -7,15 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
 
-from midgap.experiment.counting import Interval, combine, ratio_interval
+from midgap.experiment.counting import Interval, combine, pooled_chance, ratio_interval
 from midgap.experiment.photons.coincidences import PulsePairs
+from midgap.experiment.photons.gate_choice import EarlyPairs
 from midgap.experiment.records import Quantity
 from midgap.structures.document import Document
-
-EXPECTED_PAIRS = 5.0
-"""Gates are put together until they hold this many, where their distribution is that of χ²."""
 
 
 class Background(Document):
@@ -145,28 +142,34 @@ class GatedPairs(NamedTuple):
             )
         return tuple(found)
 
-    def p_plateau(self, gate: int) -> float | None:
-        """Probability of as much difference among the pairs between the gates from here on, if g2(0) is one."""
-        ends = range(gate, len(self.center))
+    def by_delay(self, first: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Pairs at zero lag, a mean side peak, and pairs with background, between each gate from ``first`` on and the next."""
+        ends = range(first, len(self.center))
         if self.background is None:
             chance = np.zeros(len(ends))
         else:
             chance = np.array([self.background_pairs(i, *self.background[:, 0, i]) for i in ends])
         center, side, chance = (
             np.append(-np.diff(behind), behind[-1])
-            for behind in (self.center[gate:].astype(float), self.side[gate:] / self.n_side, chance)
+            for behind in (self.center[first:].astype(float), self.side[first:] / self.n_side, chance)
         )
+        return center, side, chance
+
+    def early_pairs(self, gates_ns: NDArray[np.float64], first: int = 0) -> EarlyPairs | None:
+        """The biexciton's part in the pairs at zero lag, from the gate ``first`` on; None if background explains them."""
+        center, side, chance = self.by_delay(first)
+        if side.sum() <= chance.sum():
+            return None
+        return EarlyPairs.fit(gates_ns[first:], center, side, np.maximum(chance, 0.0))
+
+    def p_plateau(self, gate: int) -> float | None:
+        """Probability of as much difference among the pairs between the gates from here on, if g2(0) is one."""
+        center, side, chance = self.by_delay(gate)
         if side.sum() <= chance.sum():
             return None
         g2_0 = max(0.0, (center.sum() - chance.sum()) / (side.sum() - chance.sum()))
         expected = np.maximum(chance + g2_0 * (side - chance), 0)
-        groups = _groups(expected, EXPECTED_PAIRS)
-        if groups[-1] == 0:
-            return None
-        seen, model = (np.bincount(groups, weights=x) for x in (center, expected))
-        ratio = np.where(seen > 0, seen / model, 1.0)
-        deviance = 2 * float(np.sum(model - seen + seen * np.log(ratio)))
-        return float(chi2.sf(deviance, groups[-1]))
+        return pooled_chance(center, expected, n_fitted=1)
 
     def signal_fraction(self, background: Background) -> Quantity | None:
         assert self.background is not None
@@ -178,19 +181,6 @@ class GatedPairs(NamedTuple):
         one, two = self.background[:, :, 0]
         value, ends = combine(rho, (one[0], two[0]), ((one[1], one[2]), (two[1], two[2])))
         return Quantity(value=value, lo=max(ends[0], 0.0), hi=min(ends[1], 1.0))
-
-
-def _groups(expected: NDArray[np.float64], least: float) -> NDArray[np.int64]:
-    """Number of the group of each of neighbouring bins, so that each group expects ``least`` or more."""
-    groups, group, held = np.zeros(len(expected), np.int64), 0, 0.0
-    for i, each in enumerate(expected):
-        groups[i] = group
-        held += each
-        if held >= least:
-            group, held = group + 1, 0.0
-    if held > 0 or groups[-1] == group:  # what is left over joins the last full group
-        groups[groups == group] = max(group - 1, 0)
-    return groups
 
 
 def as_g2(value: float, ends: Interval) -> Quantity:

@@ -132,3 +132,14 @@ def dead_time(time, dead, keep):
         keep[i] = time[i] - last >= dead
         if keep[i]:
             last = time[i]
+
+
+@njit(cache=True, nogil=True)
+def found_dark(period, pulse, excited, dark):
+    """Mark the pulses that find an emitter in its ground state, which each such pulse excites for the time ``excited``."""
+    until = -1.0
+    for i in range(len(pulse)):
+        begin = pulse[i] * period
+        dark[i] = begin >= until
+        if dark[i]:
+            until = begin + excited[i]

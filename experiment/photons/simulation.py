@@ -3,7 +3,8 @@
 Pulsed: in each emitter a pulse makes a Poisson number of excitons (mean ⟨N⟩). One or more give an exciton
 photon, two or more a biexciton photon before it; each is detected with its probability, and goes to one
 of two detectors with probability ½. Excitations beyond the second are lost. The level the emitter is in
-scales yields and lifetimes. Continuous: each emitter is excited at a rate and emits after its lifetime.
+scales yields and lifetimes. A pulse that finds an emitter still excited can add a biexciton photon, but no second
+exciton photon. Continuous: each emitter is excited at a rate and emits after its lifetime.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from midgap.structures.document import Document
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Floats = NDArray[np.float64]
+
+FORGOTTEN = 20.0
+"""Periods longer than so many lifetimes find every emitter in its ground state."""
 
 
 class Dwell(Document):
@@ -117,7 +121,7 @@ class Experiment(Document):
     def g2_0(self) -> float:
         """E[n(n-1)]/E[n]² of the photons of one pulse, exact, without background, blinking and dead time.
 
-        For ⟨N⟩ → 0 it becomes 1 - (1 - r)/M: G. Nair et al., ACS Nano 5, 1188 (2011).
+        Of lifetimes much shorter than the period. For ⟨N⟩ → 0 it becomes 1 - (1 - r)/M: G. Nair et al., ACS Nano 5, 1188 (2011).
         """
         once, twice = _excited(self.mean_excitons)
         mean = once + self.biexciton_ratio * twice
@@ -125,7 +129,7 @@ class Experiment(Document):
 
     @property
     def signal_cps(self) -> float:
-        """Photons of the emitters counted a second, all in the brightest level."""
+        """Photons of the emitters counted a second, all in the brightest level, of lifetimes much shorter than the period."""
         if self.excitation_rate_Hz is not None:
             cycle_s = 1 / self.excitation_rate_Hz + 1e-9 * self.lifetime_ns
             return self.n_emitters * self.detected_fraction / cycle_s
@@ -172,6 +176,9 @@ def _pulsed(experiment: Experiment, n_pulses: int, random: np.random.Generator) 
     Pulses that give a photon in the brightest level are drawn by the gaps between them; darker levels
     then lose some of their photons.
     """
+    longest_ns = experiment.lifetime_ns * max(level.relative_lifetime for level in experiment.levels)
+    if FORGOTTEN * longest_ns > 1e9 / experiment.rep_rate_Hz:
+        return _overlapping(experiment, n_pulses, random)
     once, twice = _excited(experiment.mean_excitons)
     seen = experiment.detected_fraction
     seen_bi = seen * experiment.biexciton_ratio
@@ -188,6 +195,30 @@ def _pulsed(experiment: Experiment, n_pulses: int, random: np.random.Generator) 
     exciton = random.exponential(experiment.lifetime_ns, len(pulse)) * stretch + np.where(way == 0, 0, biexciton)
     has_exciton = (way != 2) & (random.random(len(pulse)) < relative_yield)
     has_biexciton = (way >= 2) & (random.random(len(pulse)) < relative_yield)
+    return (
+        np.concatenate([pulse[has_exciton], pulse[has_biexciton]]),
+        np.concatenate([exciton[has_exciton], biexciton[has_biexciton]]),
+    )
+
+
+def _overlapping(experiment: Experiment, n_pulses: int, random: np.random.Generator) -> tuple[Ints, Floats]:
+    """The same where an emitter may still be excited when the next pulse comes: every excitation is drawn.
+
+    What the pulse adds to an exciton is a biexciton; the exciton's photon then comes as if nothing had happened, because a
+    decay that is exponential does not remember.
+    """
+    once, twice = _excited(experiment.mean_excitons)
+    pulse = _bernoulli(random, once, n_pulses)
+    level = _levels(experiment, pulse / experiment.rep_rate_Hz, random)
+    seen = experiment.detected_fraction * np.array([each.relative_yield for each in experiment.levels])[level]
+    stretch = np.array([each.relative_lifetime for each in experiment.levels])[level]
+    two = random.random(len(pulse)) < twice / once
+    biexciton = random.exponential(experiment.biexciton_lifetime_ns, len(pulse)) * stretch
+    exciton = random.exponential(experiment.lifetime_ns, len(pulse)) * stretch + np.where(two, biexciton, 0)
+    dark = np.empty(len(pulse), bool)
+    compiled("photons.kernels").found_dark(1e9 / experiment.rep_rate_Hz, pulse, exciton, dark)
+    has_exciton = dark & (random.random(len(pulse)) < seen)
+    has_biexciton = (two | ~dark) & (random.random(len(pulse)) < seen * experiment.biexciton_ratio)
     return (
         np.concatenate([pulse[has_exciton], pulse[has_biexciton]]),
         np.concatenate([exciton[has_exciton], biexciton[has_biexciton]]),

@@ -66,6 +66,7 @@ def survey(
     bin_s: float = 0.01,
     detectors: tuple[int, int] | None = None,
     n_side: int = 20,
+    gate_ns: float | None = None,
 ) -> Survey:
     """Count a stream that comes in pieces; memory does not grow with them.
 
@@ -73,21 +74,23 @@ def survey(
     ----------
     detectors
         The two channels whose pairs are counted; None takes the two with the most photons.
+    gate_ns
+        A gate to count pairs behind, besides the scan of gates.
 
     Raises
     ------
     InputError
         There are no photons, or more trace bins than `stream.MOST_TRACE_BINS`.
     """
-    counter = _Counter(bin_s, detectors, n_side)
+    counter = _Counter(bin_s, detectors, n_side, gate_ns)
     for piece in pieces:
         counter.add(piece)
     return counter.result()
 
 
 class _Counter:
-    def __init__(self, bin_s: float, detectors: tuple[int, int] | None, n_side: int) -> None:
-        self.bin_s, self.wanted, self.n_side = bin_s, detectors, n_side
+    def __init__(self, bin_s: float, detectors: tuple[int, int] | None, n_side: int, gate_ns: float | None) -> None:
+        self.bin_s, self.wanted, self.n_side, self.gate_ns = bin_s, detectors, n_side, gate_ns
         self.channel_counts = np.zeros(N_CHANNELS, np.int64)
         self.trace = np.zeros(0, np.int64)
         self.decays: Ints | None = None
@@ -145,7 +148,7 @@ class _Counter:
         except InputError as error:
             self.no_pairs = str(error)
             return
-        self.correlator = PulseCorrelator(alignment, self.n_side)
+        self.correlator = PulseCorrelator(alignment, self.n_side, self.gate_ns)
         for piece in waiting:
             self.correlator.add(piece)
 
