@@ -12,6 +12,7 @@ from midgap.defects.band_edges import band_edges
 from midgap.defects.parsers import read_folder
 from midgap.structures.build import periodic_models
 from midgap.structures.errors import ComputationError, InputError
+from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 from midgap.workflows.calculation import Calculation
 from midgap.workflows.engines import engine_named
@@ -68,6 +69,58 @@ def test_spin_orbit_splitting_of_gallium_arsenide(tmp_path):
     assert all(row["correction_eV"][0][half] > row["correction_eV"][0][half - 1] for row in rows.values())
     # `midgap levels` reads the folder
     assert read_folder(tmp_path).electronic_structure == states
+
+
+def in_a_box(side_ang, species, positions_ang, **more):
+    """Atoms alone, but for their images."""
+    lattice = Lattice.orthorhombic(side_ang, 1.02 * side_ang, 0.98 * side_ang)
+    middle = lattice.get_cartesian_coords([0.5, 0.5, 0.5])
+    structure = Structure(lattice, species, middle + np.array(positions_ang), coords_are_cartesian=True)
+    return Model(name="".join(species), material="P", kind="pristine", structure=structure, **more)
+
+
+@engine
+@needs_gpaw
+def test_what_a_hybrid_changes_in_an_atomization_energy(tmp_path):
+    """P2 → 2 P, 1.8934 Å: HSE06 of PBE orbitals less PBE is -0.456 eV by PySCF 2.14 (def2-TZVPP, all electrons)."""
+    theory = LevelOfTheory.named("hse06", cutoff_eV=200.0)
+    atom = in_a_box(7.5, ["P"], [[0, 0, 0]], unpaired_electrons=3)
+    molecule = in_a_box(7.5, ["P", "P"], [[0, 0, -0.9467], [0, 0, 0.9467]])
+    found = [
+        run(Calculation(model=model, theory=theory, empty_bands=2), "gpaw", tmp_path / model.name).electronic_structure
+        for model in (atom, molecule)
+    ]
+    changes = [states.energy_terms_eV["HSE06 - PBE"] for states in found]
+    assert 2 * changes[0] - changes[1] == pytest.approx(-0.456, abs=0.03)
+    for states in found:
+        assert states.energy_theory == "HSE06"
+        assert states.total_energy_eV == pytest.approx(sum(states.energy_terms_eV.values()), abs=1e-9)
+
+
+@engine
+@needs_gpaw
+@pytest.mark.parametrize("fraction", [None, 0.4])
+def test_the_energy_of_a_hybrid_on_a_mesh(tmp_path, fraction):
+    """As GPAW's own function for it, which takes all empty bands along; linear in the fraction of exact exchange."""
+    from ase.build import bulk
+    from gpaw import GPAW
+    from gpaw.new.pw.hybrids import non_self_consistent_hybrid_xc_energy
+
+    from midgap.workflows.engines.gpaw_hybrid import one_shot_hybrid
+
+    atoms = bulk("MgO", "rocksalt", a=4.21)
+    atoms.calc = GPAW(
+        mode={"name": "pw", "ecut": 250}, xc="PBE", kpts={"size": (2, 2, 1), "gamma": True}, nbands=-3, txt=None,
+        convergence={"density": 1e-3, "eigenstates": 1e-3},
+    )  # fmt: skip
+    atoms.get_potential_energy()
+    theirs = non_self_consistent_hybrid_xc_energy(atoms.calc.dft, "HSE06", log=None)[1:].sum()
+    ours = one_shot_hybrid(atoms.calc, (1, 6), fraction, tmp_path)
+    assert ours.energy_change_eV == pytest.approx(theirs * (1.0 if fraction is None else fraction / 0.25), abs=1e-6)
+    # what is in the folder is not computed again, and says the same
+    again = one_shot_hybrid(atoms.calc, (1, 6), fraction, tmp_path)
+    assert again.energy_change_eV == ours.energy_change_eV
+    assert np.array_equal(again.eigenvalues_eV, ours.eigenvalues_eV)
 
 
 @engine
