@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from midgap.experiment.blinking.level_lifetimes import Flid
 from midgap.experiment.blinking.levels import IntensityLevels, Trace, intensity_histogram
@@ -120,6 +120,7 @@ def pulsed_g2(ax: Axes, g2: PulsedG2, reach: int | None = None) -> Axes:
         ax.axhline(0.5 * mean, color=PUBLISHED.light, linewidth=0.8, linestyle=(0, (1, 1.5)))
         ax.text(reach + 0.4, 0.5 * mean, "½", va="center", ha="left", fontsize=SMALL, color=PUBLISHED.light)
     ax.set(xlim=(-reach - 0.6, reach + 0.6), ylim=(0, 1.42 * float(max(g2.counts[shown].max(initial=1), 1))))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     _g2_text(ax, g2)
     return dress(ax, f"Lag (pulses from lag {g2.center_lag})" if g2.center_lag else "Lag (pulses)", "Coincidences")
 
