@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +111,13 @@ class Data:
     index: NDArray[np.int64]
     size_nm: Floats
     note: str = ""
+    tables: dict[float | None, Population] = field(default_factory=dict)
+
+    def population(self, spread: float | None = None) -> Population:
+        """Their likelihood by the mean of the population; tabulated once for each spread."""
+        if spread not in self.tables:
+            self.tables[spread] = Population.of(self.measurements, self.observable, spread)
+        return self.tables[spread]
 
 
 def collect(records: Records) -> dict[str, Data]:
@@ -150,7 +157,7 @@ def ensembles(data: dict[str, Data]) -> tuple[Ensemble, ...]:
     for name, one in data.items():
         numbers = one.measurements
         particles = int((~numbers.of_mean & ~numbers.is_bound).sum())
-        mean, spread = Population.of(numbers, one.observable).summary(one.observable, particles)
+        mean, spread = one.population().summary(one.observable, particles)
         found.append(
             Ensemble(
                 observable=OBSERVABLES[name].name,
@@ -182,14 +189,12 @@ def evidence_of(
         Called with how many of how many predictions are done.
     """
     pairs = [(c, p) for c in candidates for p in c.predictions if p.observable in data]
-    tables: dict[tuple[str, float | None], Population] = {}
     found = []
     for done, (candidate, prediction) in enumerate(pairs):
         one = data[prediction.observable]
         shifted = _by_size(prediction, one)
         if shifted is not None:
-            population = _population(prediction, shifted, shifted is one, tables)
-            found.append(_against(candidate, prediction, shifted, population, n_records, assumptions, reference))
+            found.append(_against(candidate, prediction, shifted, n_records, assumptions, reference))
         if progress is not None:
             progress(done + 1, len(pairs))
     return tuple(found)
@@ -252,28 +257,15 @@ def _by_size(prediction: Prediction, data: Data) -> Data | None:
     return Data(data.observable, part, data.index[kept], data.size_nm[kept], note)
 
 
-def _population(
-    prediction: Prediction, data: Data, shared: bool, tables: dict[tuple[str, float | None], Population]
-) -> Population:
-    spread = prediction.spread
-    if not shared:
-        return Population.of(data.measurements, data.observable, spread)
-    key = (data.observable.name, spread)
-    if key not in tables:
-        tables[key] = Population.of(data.measurements, data.observable, spread)
-    return tables[key]
-
-
 def _against(
     candidate: Candidate,
     prediction: Prediction,
     data: Data,
-    population: Population,
     n_records: int,
     assumptions: Sequence[Assumption],
     reference: int,
 ) -> Evidence:
-    widths = prediction.widths(assumptions[reference])
+    population, widths = data.population(prediction.spread), prediction.widths(assumptions[reference])
     x = np.union1d(population.mean, prediction.nodes(widths))
     residuals, alone = np.full(n_records, np.nan), np.full(n_records, np.nan)
     if data.index.size:

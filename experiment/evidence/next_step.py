@@ -18,8 +18,7 @@ from midgap.experiment.evidence.candidates import Candidate
 from midgap.experiment.evidence.likelihoods import Data, log_evidence
 from midgap.experiment.evidence.observables import OBSERVABLES, Observable, ObservableName
 from midgap.experiment.evidence.odds import Odds, Totals
-from midgap.experiment.evidence.population import Population
-from midgap.experiment.evidence.predictions import Assumption, Prediction
+from midgap.experiment.evidence.predictions import Assumption, Prediction, Uncertainty
 from midgap.structures.document import Document
 
 Floats = NDArray[np.float64]
@@ -27,7 +26,12 @@ Floats = NDArray[np.float64]
 ALIVE = 0.01
 """A candidate is alive if it is at least so many times as well supported as the best."""
 SHOWN, LEAST_BITS = 8, 1e-3
-BINS, STEPS = 6000, 161
+BINS, STEPS = 6000, 81
+COMPUTED = ("levels", "emission")
+COMPUTABLE = ("pl_fwhm_meV", "tau_av_ns")
+IGNORANCE = 1.1
+"""Of what is not computed yet: this on a natural logarithm, a factor of 3 either way of what was measured."""
+NOT_YET = "not computed yet; until then taken as within a factor of 3 of what was measured"
 
 
 class NextStep(Document):
@@ -98,8 +102,7 @@ def _measurements(
         if len(able) < 2:
             continue
         share = np.array([weights[c.name] for c, _ in able])
-        known = _population(data.get(name))
-        masses, step = _after(able, known, assumption)
+        masses, step = _after(able, data.get(name), assumption)
         error = observable.feasible
         blurred = gaussian_filter1d(masses, error / step, axis=1, mode="constant", truncate=6.0)
         silent = [c.title for c in living if c.prediction(name) is None]
@@ -122,35 +125,50 @@ def _calculations(
 ) -> Iterator[NextStep]:
     """A better calculation measures the error of a prediction; if the candidate is the emitter, the data foretell its outcome."""
     for candidate in living:
-        for prediction in candidate.predictions:
-            one = data.get(prediction.observable)
-            observable = OBSERVABLES[prediction.observable]
-            left = observable.feasible_by_theory
-            now = float(np.mean(prediction.widths(assumption)))
-            if one is None or now <= left or (prediction.by_size is not None and prediction.alternatives is None):
+        for name, one in data.items():
+            observable = OBSERVABLES[name]
+            prediction = candidate.prediction(name) or _ignorant(candidate, one)
+            if prediction is None or (prediction.by_size is not None and prediction.alternatives is None):
                 continue
-            population = _population(one)
-            assert population is not None
+            now, left = float(np.mean(prediction.widths(assumption))), observable.feasible_by_theory
+            if now <= left:
+                continue
             scatter = (now**2 - left**2) ** 0.5
             outcome = np.linspace(-5.0, 5.0, STEPS) * scatter
             before = np.exp(-0.5 * (outcome / scatter) ** 2)
+            population = one.population(prediction.spread)
             fits = np.array([log_evidence(population, prediction, (left, left), float(x)) for x in outcome])
             if_true = before * np.exp(fits - fits.max())
             share = weights[candidate.name]
-            pair = np.stack([if_true / if_true.sum(), before / before.sum()])
             yield NextStep(
                 kind="calculation",
-                what=f"compute the {observable.label} of {candidate.title} better",
-                observable=prediction.observable,
+                what=_calculation(candidate, observable),
+                observable=observable.name,
                 candidate=candidate.name,
                 error=left,
                 relative=observable.logarithmic,
                 unit=observable.unit,
-                information_bits=information_bits(np.array([share, 1.0 - share]), pair),
+                information_bits=information_bits(np.array([share, 1.0 - share]), np.stack([if_true, before])),
                 possible_bits=entropy_bits(np.array(list(weights.values()))),
                 candidates=(candidate.name,),
-                note=_wanting(prediction, observable, now),
+                note=_wanting(prediction, observable, now) if candidate.prediction(name) else NOT_YET,
             )
+
+
+def _calculation(candidate: Candidate, observable: Observable) -> str:
+    if candidate.origin in COMPUTED:
+        return f"compute the {observable.label} of {candidate.title}"
+    return f"establish the {observable.label} of {candidate.title}, by calculation or on a sample of it"
+
+
+def _ignorant(candidate: Candidate, data: Data) -> Prediction | None:
+    """What is known of a linewidth or lifetime before it is computed: that it need not be far from what is seen."""
+    observable = data.observable
+    if candidate.origin not in COMPUTED or observable.name not in COMPUTABLE:
+        return None
+    middle, _ = data.population().summary(observable, 1)
+    width = Uncertainty(source="not computed", value=IGNORANCE * float(middle.value or 1.0))
+    return Prediction(observable=observable.name, value=float(middle.value or 1.0), uncertainties=(width,))
 
 
 def _wanting(prediction: Prediction, observable: Observable, now: float) -> str:
@@ -162,17 +180,14 @@ def _wanting(prediction: Prediction, observable: Observable, now: float) -> str:
     return "; ".join([f"now taken as ± {width}", *parts])
 
 
-def _population(data: Data | None) -> Population | None:
-    return None if data is None else Population.of(data.measurements, data.observable)
-
-
 def _after(
-    able: Sequence[tuple[Candidate, Prediction]], known: Population | None, assumption: Assumption
+    able: Sequence[tuple[Candidate, Prediction]], data: Data | None, assumption: Assumption
 ) -> tuple[Floats, float]:
     """What each candidate says of the mean after what was measured already: masses in equal bins, and their width."""
     parts = []
     for _, prediction in able:
         widths = prediction.widths(assumption)
+        known = None if data is None else data.population(prediction.spread)
         x = prediction.nodes(widths) if known is None else np.union1d(known.mean, prediction.nodes(widths))
         density = prediction.density(x, widths)
         if known is not None:

@@ -23,8 +23,10 @@ Floats = NDArray[np.float64]
 
 Z95 = 1.959963984540054
 """Intervals of records are central ones at 95 %."""
-NODES, FAR = 361, 60.0
+NODES, FAR = 241, 60.0
 """Places of the mean, and how far they reach: in units of the prior's scale beyond the data."""
+WIDE, FINE, ALONE = 25, 25, 17
+"""Spreads between particles: over the prior, where the data are, and for a record alone."""
 LOG_ROOT_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -75,23 +77,24 @@ class Measurements:
         population that it holds.
         """
         out = np.empty((len(self), mean.size))
-        s2 = np.where(self.of_mean, 0.0, spread**2)[:, None]
+        variance = np.where(self.of_mean, 0.0, spread**2)[:, None]
+        even, uneven = self.below == self.above, self.below != self.above
         told = ~self.is_bound
-        if told.any():
-            v, a, b = (x[told][:, None] for x in (self.value, self.below, self.above))
-            t2 = s2[told]
-            lower, upper = (_half(v, mean[None, :], t2, side, sign) for side, sign in ((a, 1.0), (b, -1.0)))
-            out[told] = np.where(
-                a == b, _log_normal(v - mean, t2 + a**2), np.logaddexp(lower, upper) - np.log(0.5 * (a + b))
-            )
-        if not told.all():
-            lo, hi = (x[~told][:, None] for x in (self.lo, self.hi))
-            width = np.sqrt(s2[~told] + self.below[~told][:, None] ** 2)
-            left, right = (lo - mean) / width, (hi - mean) / width
+        if (rows := told & even).any():
+            v, side = self.value[rows, None], self.below[rows, None]
+            out[rows] = _log_normal(v - mean, variance[rows] + side**2)
+        if (rows := told & uneven).any():
+            v, below, above = self.value[rows, None], self.below[rows, None], self.above[rows, None]
+            lower = _half(v, mean, variance[rows], below, 1.0)
+            upper = _half(v, mean, variance[rows], above, -1.0)
+            out[rows] = np.logaddexp(lower, upper) - np.log(0.5 * (below + above))
+        if self.is_bound.any():
+            rows = self.is_bound
+            width = np.sqrt(variance[rows] + self.below[rows, None] ** 2)
+            left, right = (self.lo[rows, None] - mean) / width, (self.hi[rows, None] - mean) / width
             # From the side where the integrals are small, for their difference to mean something.
-            flip = left > 0
-            left, right = np.where(flip, -right, left), np.where(flip, -left, right)
-            out[~told] = log_ndtr(right) + np.log1p(-np.minimum(np.exp(log_ndtr(left) - log_ndtr(right)), 1 - 1e-15))
+            left, right = np.where(left > 0, -right, left), np.where(left > 0, -left, right)
+            out[rows] = log_ndtr(right) + np.log1p(-np.minimum(np.exp(log_ndtr(left) - log_ndtr(right)), 1 - 1e-15))
         return out
 
 
@@ -160,12 +163,16 @@ class Population:
         t = np.linspace(-1.0, 1.0, NODES) * math.asinh(reach / error)
         mean = centre + error * np.sinh(t)
         spreads, weight = _spreads(data, observable, centre) if spread is None else (np.array([spread]), np.zeros(1))
+        # A record alone says little of the spread: few of them do for it.
+        few = np.unique(np.linspace(0, spreads.size - 1, ALONE).round().astype(int))
+        alone = _log_weights(spreads[few], observable) if spreads.size > 1 else weight
         table = np.empty((spreads.size, mean.size))
         each = np.full((len(data), mean.size), -np.inf)
         for k, one in enumerate(spreads):
             rows = data.log_density(mean, float(one))
             table[k] = rows.sum(axis=0)
-            each = np.logaddexp(each, rows + weight[k])
+            if k in few:
+                np.logaddexp(each, rows + alone[few == k], out=each)
         return cls(mean, logsumexp(table + weight[:, None], axis=0), each, table, spreads, weight)
 
     def at(self, x: Floats, rows: bool = False) -> Floats:
@@ -211,13 +218,17 @@ def _spreads(data: Measurements, observable: Observable, centre: float) -> tuple
     scale = observable.spread_scale
     if data.of_mean.all():
         return np.zeros(1), np.zeros(1)
-    wide = np.geomspace(0.01, 100.0, 41) * scale
-    fine = np.geomspace(0.001, 100.0, 241) * scale
+    wide = np.geomspace(0.01, 100.0, WIDE) * scale
     told = data.value[~data.is_bound]
     middle = np.array([float(np.median(told)) if told.size else centre])
+    fine = np.geomspace(0.001, 100.0, 241) * scale
     likely = np.array([data.log_density(middle, float(s)).sum() for s in fine])
     inside = fine[likely > likely.max() - 18.0]
-    nodes = np.unique(np.concatenate([wide, np.geomspace(inside[0], inside[-1], 31)]))
-    prior = 2 * scale / (math.pi * (scale**2 + nodes**2))
-    weight = np.log(prior) + np.log(np.gradient(nodes))
-    return nodes, weight - logsumexp(weight)
+    nodes = np.unique(np.concatenate([wide, np.geomspace(inside[0], inside[-1], FINE)]))
+    return nodes, _log_weights(nodes, observable)
+
+
+def _log_weights(nodes: Floats, observable: Observable) -> Floats:
+    """Of a half-Cauchy prior at these spreads, ascending."""
+    weight = np.gradient(nodes) / (observable.spread_scale**2 + nodes**2)
+    return np.asarray(np.log(weight / weight.sum()))

@@ -223,13 +223,13 @@ class Prediction(Document):
     def nodes(self, widths: tuple[float, float], shift: float = 0.0) -> Floats:
         """Places on the scale between which the density is smooth, for integrals, ascending."""
         places = self._places() + shift
-        steps = np.linspace(-7.0, 7.0, 113 if places.size == 1 else 29)
+        steps = np.linspace(-7.0, 7.0, 225 if places.size == 1 else 29)
         steps = np.where(steps < 0, steps * widths[0], steps * widths[1])
         inner = np.zeros(1)
         if self.relation == "at_most":
-            inner = np.append(-np.geomspace(12.0, 1e-3, 60), 0.0)
+            inner = np.append(-np.geomspace(12.0, 1e-3, 200), 0.0)
         if self.relation == "at_least":
-            inner = np.linspace(0.0, math.log(AT_LEAST_REACH), 60)
+            inner = np.linspace(0.0, math.log(AT_LEAST_REACH), 80)
         around = np.concatenate([inner[0] + steps, inner[-1] + steps, inner])
         return np.unique(places[:, None] + around)
 

@@ -135,23 +135,31 @@ def cells(comparison: Comparison) -> Iterator[tuple[str, ...]]:
 
 
 def predicted_text(prediction: Prediction) -> str:
-    """``2.191 ± 0.219``, ``2.33 to 2.59``, ``at most 12.0``; ``± ?`` where nothing of the error is estimated."""
+    """``2.19 ± 0.22``, ``2.33 to 2.59``, ``at most 12.0``; ``± ?`` where part of the error is not estimated."""
     digits = OBSERVABLES[prediction.observable].digits
     if prediction.range is not None:
-        return " to ".join(f"{x:.{digits}f}" for x in prediction.range)
-    value = f"{prediction.value:.{digits}f}"
+        return " to ".join(f"{x:.{min(digits, 2)}f}" for x in prediction.range)
     word = {"equals": "", "at_most": "at most ", "at_least": "at least "}[prediction.relation]
     if prediction.lo is not None and prediction.hi is not None:
-        return f"{word}{value} ({prediction.lo:.{digits}f} to {prediction.hi:.{digits}f})"
+        return word + quantity_text(prediction.quantity(), digits)
     known = prediction.known_uncertainty
+    unknown = " ± ?" if prediction.unknown_sources else ""
     if known is None:
-        return f"{word}{value}" + (" ± ?" if prediction.unknown_sources else "")
-    return f"{word}{value} ± {known:.{digits}f}" + (" ± ?" if prediction.unknown_sources else "")
+        # No more digits than an energy without an error deserves.
+        return f"{word}{number_text(prediction.value, min(digits, 2))}{unknown}"
+    if known > 0:  # two digits of the error
+        digits = max(0, min(digits, 1 - math.floor(math.log10(known))))
+    return f"{word}{number_text(prediction.value, digits)} ± {number_text(known, digits)}{unknown}"
+
+
+def number_text(x: float, digits: int) -> str:
+    """With so many decimals; of large numbers three digits count."""
+    return f"{x:.{digits}f}" if abs(x) < 1000 else f"{round(x, 2 - math.floor(math.log10(abs(x)))):.0f}"
 
 
 def quantity_text(quantity: Quantity, digits: int) -> str:
     """``2.387 (2.308 to 2.467)``."""
-    value, lo, hi = (None if x is None else f"{x:.{digits}f}" for x in (quantity.value, quantity.lo, quantity.hi))
+    value, lo, hi = (None if x is None else number_text(x, digits) for x in (quantity.value, quantity.lo, quantity.hi))
     interval = f"{lo} to {hi}" if lo and hi else f"≥ {lo}" if lo else f"≤ {hi}" if hi else ""
     return f"{value} ({interval})" if value and interval else value or interval
 

@@ -1,0 +1,251 @@
+"""Candidates from every source, and the command that compares them."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from levels_example import HSE_SOC, example, level, pristine, report, vacancy
+from pymatgen.core import IStructure, Structure
+
+from midgap.defects.configuration_coordinate import from_four_energies
+from midgap.defects.emission_study import emission_report
+from midgap.defects.radiative import radiative_lifetime
+from midgap.defects.report import Levels
+from midgap.experiment.comparison import Comparison, compare
+from midgap.experiment.evidence import tables
+from midgap.experiment.evidence.emission_candidates import from_emission, read_emission
+from midgap.experiment.evidence.level_candidates import from_levels
+from midgap.experiment.evidence.named_candidates import known_candidates, read_candidates
+from midgap.experiment.records import ParticleRecord, Quantity, Records, published_records
+from midgap.experiment.tables import write_table
+from midgap.structures.errors import InputError
+from midgap.structures.theory import LevelOfTheory
+
+PL = published_records("Cs4PbBr6")
+YAML = """\
+- name: surface trap
+  source: a guess
+  predictions:
+    - observable: pl_peak_eV
+      value: 2.1
+      lo: 1.9
+      hi: 2.4
+    - observable: tau_av_ns
+      value: 40
+      relation: at_least
+      uncertainties:
+        - source: model
+"""
+
+
+@pytest.fixture
+def diagram():
+    """ΔQ 5 amu^½ Å, relaxations of 0.2 and 0.2 eV, 2.6 eV between the minima."""
+    return from_four_energies(5.0, -10.0, -9.8, -7.4, -7.2, uncertainty_eV=0.07, ground_label="0", excited_label="+1")
+
+
+def test_candidates_of_yaml_and_json_are_the_same(tmp_path):
+    written = tmp_path / "mine.yaml"
+    written.write_text(YAML)
+    (one,) = read_candidates(written)
+    as_json = tmp_path / "mine.json"
+    as_json.write_text(json.dumps([{"name": "surface trap", "source": "a guess", "predictions": [p.model_dump(mode="json") for p in one.predictions]}]))  # fmt: skip
+    assert read_candidates(as_json) == (one,)
+    energy, lifetime = one.predictions
+    assert energy.quantity() == Quantity(value=2.1, lo=1.9, hi=2.4)
+    assert lifetime.unknown_sources == ("model",) and lifetime.known_uncertainty is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- name: x\n", "predicts nothing"),
+        ("- name: x\n  predictions: [{observable: colour, value: 1}]\n", "observable"),
+        ("- {name: x", "not valid YAML"),
+        ("- name: x\n  predictions: [{observable: pl_peak_eV, value: .nan}]\n", "finite"),
+        ("- !!python/object/apply:os.system ['true']\n", "not valid YAML"),
+        ("just words\n", "expected a JSON object"),
+    ],
+)
+def test_files_that_are_no_candidates_are_refused(tmp_path, text, said):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_candidates(path)
+    with pytest.raises(InputError, match="no such file"):
+        read_candidates(tmp_path / "none.yml")
+
+
+def test_the_inclusion_reaches_the_measured_energy_by_its_size():
+    (inclusion,) = known_candidates("Cs4PbBr6")
+    energy = inclusion.prediction("pl_peak_eV")
+    low, high = energy.range
+    assert 2.342 - 0.0322 < low < high, "never below the bulk's exciton"
+    assert energy.by_size.at(4.0) == pytest.approx(high) and energy.by_size.at(15.0) == pytest.approx(low)
+    assert inclusion.origin == "confinement" and energy.known_uncertainty > 0
+    assert set(energy.unknown_sources) >= {"temperature", "Stokes shift"}
+    assert known_candidates("MgO") == ()
+
+
+def test_an_emission_becomes_peak_and_width(tmp_path, diagram):
+    path = diagram.write(tmp_path / "cc.json")
+    emission = emission_report(path, (0.0, 300.0), oscillator_strength=0.5, refractive_index=1.8)
+    found = from_emission(emission, "cc")
+    line = emission.lines[1]
+    assert found.energy_eV == line.peak_eV
+    assert found.prediction("pl_fwhm_meV").value == pytest.approx(1e3 * line.fwhm_eV)
+    assert found.known_uncertainty_eV == 0.07
+    assert found.prediction("tau_av_ns").relation == "at_most"
+    assert found.label == "emission +1 → 0"
+    assert read_emission(path).lines[1].peak_eV == pytest.approx(line.peak_eV)
+    written = emission.write(tmp_path / "report.json")
+    assert read_emission(written) == emission
+
+
+def test_radiative_lifetimes_of_levels_need_a_refractive_index():
+    model = vacancy(0)
+    plain = report(model, 4.22, level(2.44, 1))
+    bright = plain.model_copy(update={"transitions": tuple(t.model_copy(update={"oscillator_strength": 0.3}) for t in plain.transitions)})  # fmt: skip
+    levels = Levels(reports=(bright,), models=(model,))
+    (silent,) = from_levels(levels)
+    assert silent.prediction("tau_av_ns") is None
+    assert silent.not_predicted["tau_av_ns"] == "no refractive index was given"
+    (found,) = from_levels(levels, refractive_index=1.8)
+    expected = radiative_lifetime(2.44, 0.3, 1.8).lifetime_ns
+    assert found.prediction("tau_av_ns").value == pytest.approx(expected)
+    (dark,) = from_levels(Levels(reports=(plain,), models=(model,)), refractive_index=1.8)
+    assert "no oscillator strength" in dark.not_predicted["tau_av_ns"]
+
+
+def test_of_one_hypothesis_the_best_calculation_counts():
+    small = pristine()
+    doubled = Structure.from_sites(list(small.structure)) * (2, 1, 1)
+    large = small.model_copy(update={"name": "large", "structure": IStructure.from_sites(list(doubled))})
+    reports = (report(small, 4.2), report(large, 4.0), report(large, 3.1, theory=LevelOfTheory.named("pbe+soc")))
+    found = from_levels(Levels(reports=reports, models=(small, large)))
+    assert [(c.model, c.theory == HSE_SOC, c.counted) for c in found] == [
+        ("pristine", True, False),
+        ("large", True, True),
+        ("large", False, False),
+    ]
+    assert [c.not_counted for c in found] == ["a larger cell is at hand", "", "the highest theory at hand is HSE06+SOC"]
+    assert found[1].known_uncertainty_eV == pytest.approx(0.2), "the difference of the two cells"
+    assert len({c.name for c in found}) == 3
+
+
+def test_the_paper_s_level_is_at_the_paper_s_line(tmp_path):
+    """2.4 eV against 2.384 eV (2.296 to 2.480): residual 0.016 eV over (0.088/1.96 and the 0.2 eV that is assumed)."""
+    path = tmp_path / "published.json"
+    path.write_text(
+        json.dumps(
+            {
+                "name": "published V_Br",
+                "source": "Zhang et al. 2019",
+                "predictions": [
+                    {"observable": "pl_peak_eV", "value": 2.4, "uncertainties": [{"source": "not stated"}]},
+                ],
+            }
+        )
+    )
+    comparison = compare(example(), PL, others=read_candidates(path))
+    found = comparison.of("published V_Br", "pl_peak_eV").residuals[0]
+    assert found == pytest.approx((2.38431 - 2.4) / np.hypot(0.2, (2.47968 - 2.38431) / 1.96), abs=2e-3)
+
+
+def test_tables_hold_what_the_comparison_does(tmp_path):
+    comparison = compare(example(), PL)
+    rows = comparison.rows()
+    assert len(rows) == sum(len(c.predictions) for c in comparison.candidates)
+    assert list(comparison.to_frame()["candidate"]) == [row["candidate"] for row in rows]
+    best = [r["log_evidence_to_best"] for r in rows if r["observable"] == "pl_peak_eV" and r["counted"]]
+    assert max(best) == 0
+    path = tables.write_rows(rows, tmp_path / "evidence.csv")
+    with path.open(newline="") as stream:
+        back = list(csv.DictReader(stream))
+    assert [float(r["predicted"]) for r in back] == [r["predicted"] for r in rows]
+    from pyarrow import parquet
+
+    particles = list(tables.rows_by_particle(comparison, PL.in_energy()))
+    written = parquet.read_table(tables.write_rows(particles, tmp_path / "particles.parquet")).to_pylist()
+    assert written == particles
+    with pytest.raises(InputError, match=r"\.csv or \.parquet"):
+        tables.write_rows(rows, tmp_path / "evidence.xlsx")
+
+
+def test_words_of_numbers():
+    comparison = compare(example(), PL)
+    cells = [row for row in tables.cells(comparison)]
+    zero = next(row for row in cells if row[0].startswith("V_Br⁰"))
+    assert zero[2] == "2.440 ± 0.060 ± ?"
+    assert zero[3].startswith("2.38") and " to " in zero[3]
+    assert tables.number_text(22573.4, 1) == "22600"
+    assert (tables.signed(-0.04), tables.signed(-1.26), tables.signed(2.0)) == ("0", "−1.3", "+2.0")
+    assert tables.markdown(comparison).count("\n| ") == len(cells)
+
+
+def test_latex_escapes_what_is_its_own():
+    assert tables.to_latex("V_Br⁺ → 50 % of {x} & y_z") == r"V$_{\mathrm{Br}}$$^{+}$ $\to$ 50 \% of \{x\} \& y\_z"
+    assert tables.to_latex("\\input{x}") == r"\textbackslash{}input\{x\}"
+    text = tables.latex(compare(example(), PL))
+    assert text.count(r"\\") == text.count("&") / 6 and r"\bottomrule" in text
+
+
+@pytest.fixture
+def run():
+    """Run ``midgap compare``."""
+    import typer
+    from typer.testing import CliRunner
+
+    from midgap.cli import compare as module
+
+    app = typer.Typer()
+    app.command()(module.command)
+    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_hundreds_of_particles_by_the_command(run, tmp_path):
+    random = np.random.default_rng(4)
+    energies = 2.40 + 0.02 * random.standard_normal(300)
+    records = Records(
+        records=tuple(
+            ParticleRecord(sample_id="s", particle_id=f"<b>{i}", pl_peak_eV=Quantity(value=e, lo=e - 0.01, hi=e + 0.01))
+            for i, e in enumerate(energies)
+        )
+    )
+    table = write_table(records, tmp_path / "particles.csv")
+    out, by_particle = tmp_path / "comparison.json", tmp_path / "by_particle.csv"
+    result = run(
+        "--levels", example().write(tmp_path / "levels.json"), "--records", table, "--priors", "uniform",
+        "--unknown", "0.15", "--out", out, "--particles", by_particle, "--markdown", tmp_path / "t.md",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.exception
+    comparison = Comparison.read(out)
+    assert comparison.assumptions[comparison.reference].unknown_eV == 0.15
+    assert comparison.ensemble("pl_peak_eV").mean.value == pytest.approx(energies.mean(), abs=3e-4)
+    assert comparison.ensemble("pl_peak_eV").n == 300
+    assert comparison.odds.probability.sum(axis=1) == pytest.approx(1)
+    assert "Probability, with these priors" in result.stdout
+    assert len(by_particle.read_text().splitlines()) == 1 + 300 * 6  # five transitions and the inclusion
+    assert out.stat().st_size < 200_000
+
+
+def test_more_candidates_by_the_command(run, tmp_path, diagram):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(YAML)
+    levels = example().write(tmp_path / "levels.json")
+    emission = diagram.write(tmp_path / "cc.json")
+    result = run("--levels", levels, "--candidates", mine, "--emission", f"vacancy={emission}", "--json")
+    assert result.exit_code == 0, result.exception
+    comparison = Comparison.from_dict(json.loads(result.stdout))
+    origins = {c.name: c.origin for c in comparison.candidates}
+    assert (origins["vacancy"], origins["surface trap"]) == ("emission", "user")
+    assert comparison.odds is None, "no priors, no probabilities"
+    width = comparison.of("vacancy", "pl_fwhm_meV")
+    assert width is not None and (width.n, width.n_bounds) == (2, 1)
+    for words, said in (
+        (("--priors", "nobody=1"), "no candidate 'nobody'"),
+        (("--unknown", "-1"), "not below zero"),
+        (("--emission", tmp_path / "none.json"), "no such file"),
+    ):
+        assert said in str(run("--levels", levels, *words).exception)
