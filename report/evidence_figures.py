@@ -12,8 +12,8 @@ from midgap.experiment.comparison import Comparison
 from midgap.experiment.evidence.likelihoods import Evidence
 from midgap.experiment.evidence.observables import OBSERVABLES
 from midgap.report.palette import CONDUCTION, INK, LEVEL, LINE, MUTED, PAPER, PL, PUBLISHED, VALENCE
-from midgap.report.plotting import NORMAL, SMALL, dress
-from midgap.report.typography import mathtext
+from midgap.report.plotting import SMALL, dress
+from midgap.report.typography import brief, mathtext
 
 LINES = (
     (LEVEL, "solid", "o"),
@@ -46,7 +46,7 @@ def residual_plot(ax: Axes, comparison: Comparison) -> Axes:
     for i, name in enumerate(used):
         colour, _, marker = LINES[i % len(LINES)]
         ax.plot([], [], marker, color=colour.light, markersize=4.5, label=OBSERVABLES[name].label)
-    ax.set_yticks(range(len(rows)), [mathtext(row.title) for row in rows])
+    ax.set_yticks(range(len(rows)), [mathtext(brief(row.title)) for row in rows])
     ax.set(xlim=(-FAR - 0.5, FAR + 0.5), ylim=(len(rows) - 0.45, -0.55))
     if used:
         ax.legend(
@@ -95,7 +95,7 @@ def sensitivity_plot(ax: Axes, comparison: Comparison) -> Axes:
             linestyle=dash,
             linewidth=1.3,
             markersize=4,
-            label=mathtext(titles.get(name, name)),
+            label=mathtext(brief(titles.get(name, name))),
         )
     ax.set_ylim(min(-1.0, max(-20.0, float(np.min(below, initial=-1.0)))) * 1.06, 0.6)
     ax.legend(frameon=False, fontsize=6.5, labelcolor=INK.light, loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -136,5 +136,4 @@ def histogram(
             colour, dash, _ = LINES[i % len(LINES)]
             ax.axvline(value, color=colour.light, linestyle=dash if dash != "solid" else (0, (2, 1)), linewidth=1.2)
     ax.set_ylim(0, 1.12 * max(1, counts.max()))
-    ax.set_title(label, fontsize=NORMAL, color=INK.light, loc="left")
     return dress(ax, f"{label} ({unit})" if unit else label, "Particles")

@@ -15,7 +15,7 @@ from midgap.experiment.records import Quantity
 from midgap.experiment.spectral_lines import Line
 from midgap.report.palette import CONDUCTION, INK, LEVEL, LINE, MUTED, PAPER, PL, PL_BAND, PUBLISHED, VALENCE
 from midgap.report.plotting import SMALL, dress
-from midgap.report.typography import mathtext
+from midgap.report.typography import brief, mathtext
 
 DASHES = ((0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 
@@ -35,7 +35,7 @@ def measured_lines(
     for name, line in spectra:
         top = float(line.fitted.max()) or 1.0
         ax.plot(line.x, line.intensity / top, ".", color=VALENCE.light, markersize=2.5)
-        ax.plot(line.x, line.fitted / top, color=PL.light, linewidth=1.5, label=f"{name}, measured")
+        ax.plot(line.x, line.fitted / top, color=PL.light, linewidth=1.5, label=f"{mathtext(brief(name))}, measured")
     for i, (name, shape) in enumerate(computed):
         ax.plot(
             shape.energies_eV,
@@ -43,7 +43,7 @@ def measured_lines(
             color=(LEVEL.light, PUBLISHED.light, MUTED.light)[i % 3],
             linestyle=DASHES[i % 3],
             linewidth=1.3,
-            label=f"{name}, computed, {shape.temperature_K:g} K",
+            label=f"{mathtext(brief(name))}, computed, {shape.temperature_K:g} K",
         )
     if spectra or computed:
         ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK.light, loc="upper left")
@@ -64,7 +64,7 @@ def predicted_energies(
         _measured_row(ax, peak, width_eV)
     for row, candidate in enumerate(rows, start=1):
         _row(ax, row, candidate)
-    names = ["measured", *(mathtext(candidate.title) for candidate in rows)]
+    names = ["measured", *(mathtext(brief(candidate.title)) for candidate in rows)]
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.grid(axis="y", color=CONDUCTION.light, linewidth=0.8)

@@ -42,3 +42,8 @@ def html(text: str) -> Markup:
 def short(label: str) -> str:
     """What comes before the first middle dot of a label: ``V_Br⁰`` of ``V_Br⁰ · 21 atoms``."""
     return label.split(" · ")[0]
+
+
+def brief(text: str, most: int = 56) -> str:
+    """For the narrow margin of a figure: at most so many letters, with … where some are left out."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
