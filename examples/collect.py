@@ -34,8 +34,7 @@ def main(run: Path, *more: Path) -> None:
     """Copy the results that need no engine to look at, and draw the picture."""
     out = HERE / "Cs4PbBr6"
     out.mkdir(exist_ok=True)
-    for name in ("levels.json", "comparison.json"):
-        shutil.copy(run / name, out / name)
+    shutil.copy(run / "levels.json", out / "levels.json")
     for path in [*sorted((run / "jobs").glob("*/result.json")), *(folder / "result.json" for folder in more)]:
         result = json.loads(path.read_text())
         name = NAMES.get(result["model"]["name"])
@@ -44,7 +43,9 @@ def main(run: Path, *more: Path) -> None:
             result["model"]["embedding"] = None  # 10,000 point charges, which `midgap build` makes anew
             (HERE / name / "result.json").write_text(json.dumps(result, ensure_ascii=False) + "\n")
     levels, records = Levels.read(out / "levels.json"), published_records("Cs4PbBr6")
-    figure = level_figure(levels, best_theory(levels.reports), compare(levels, records), main_peak(records))
+    comparison = compare(levels, records)
+    comparison.write(out / "comparison.json")
+    figure = level_figure(levels, best_theory(levels.reports), comparison, main_peak(records))
     figure.savefig(HERE.parent / "docs" / "levels.png", dpi=130, facecolor="white")
 
 

@@ -8,7 +8,8 @@ from scipy.integrate import dblquad, quad
 from scipy.stats import halfcauchy, linregress, multivariate_normal, norm
 
 from midgap.experiment.evidence.candidates import Candidate
-from midgap.experiment.evidence.likelihoods import Data, collect, ensembles, evidence_of, log_evidence
+from midgap.experiment.evidence.collected import Data, collect
+from midgap.experiment.evidence.likelihoods import ensembles, evidence_of, log_evidence
 from midgap.experiment.evidence.next_step import information_bits, next_steps
 from midgap.experiment.evidence.observables import OBSERVABLES, measured, of_the_ensemble
 from midgap.experiment.evidence.odds import Totals, odds, parse_priors, totals

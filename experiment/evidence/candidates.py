@@ -18,7 +18,7 @@ from midgap.structures.theory import LevelOfTheory
 SMALLEST_PART = 0.05
 """An occupation this close to empty, half filled or filled is called so."""
 SILENT = {
-    "n_emitters_M": "how many such defects a particle has is not computed here",
+    "n_emitters_M": "how many emitters a particle has is not computed here",
     "g2_0_slope": "needs the number of defects and how they are activated",
     "polarisation_degree": "the direction of the transition dipole is not in the report",
 }

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from midgap.experiment.evidence.candidates import Candidate
-from midgap.experiment.evidence.observables import OBSERVABLES, Observable, ObservableName, measured, of_the_ensemble
+from midgap.experiment.evidence.collected import Data
+from midgap.experiment.evidence.observables import OBSERVABLES, ObservableName
 from midgap.experiment.evidence.population import Measurements, Population
 from midgap.experiment.evidence.predictions import Assumption, Prediction
-from midgap.experiment.records import ParticleRecord, Quantity, Records
+from midgap.experiment.records import Quantity, Records
 from midgap.structures.document import Document, FloatArray
 
 Floats = NDArray[np.float64]
@@ -92,63 +92,6 @@ class Missing(Document):
     candidate: str | None
     observable: ObservableName
     reason: str
-
-
-@dataclass(frozen=True)
-class Data:
-    """Measurements of one observable, with the records they come from.
-
-    Attributes
-    ----------
-    index
-        Shape (n,): places in the records; empty for a number of the whole ensemble.
-    size_nm
-        Shape (n,); NaN where the size was not measured.
-    """
-
-    observable: Observable
-    measurements: Measurements
-    index: NDArray[np.int64]
-    size_nm: Floats
-    note: str = ""
-    tables: dict[float | None, Population] = field(default_factory=dict)
-
-    def population(self, spread: float | None = None) -> Population:
-        """Their likelihood by the mean of the population; tabulated once for each spread."""
-        if spread not in self.tables:
-            self.tables[spread] = Population.of(self.measurements, self.observable, spread)
-        return self.tables[spread]
-
-
-def collect(records: Records) -> dict[str, Data]:
-    """Measurements by observable; those that no record holds are left out."""
-    found = {}
-    together = of_the_ensemble(records.records)
-    for name, observable in OBSERVABLES.items():
-        if observable.of == "ensemble":
-            if name in together:
-                one = Measurements.of([together[name]], [True], observable)
-                found[name] = Data(
-                    observable, one, np.array([], dtype=int), np.array([np.nan]), "of all records together"
-                )
-            continue
-        rows = [(i, r, q) for i, r in enumerate(records.records) if (q := _as_of_particles(r, name)) is not None]
-        if rows:
-            sizes = [math.nan if r.size_nm is None or r.size_nm.value is None else r.size_nm.value for _, r, _ in rows]
-            data = Measurements.of([q for _, _, q in rows], [r.kind != "particle" for _, r, _ in rows], observable)
-            note = ""
-            if name == "pl_fwhm_meV" and any(r.kind == "ensemble" for _, r, _ in rows):
-                note = "the width of an ensemble's line bounds that of a particle from above"
-            found[name] = Data(observable, data, np.array([i for i, _, _ in rows]), np.array(sizes), note)
-    return found
-
-
-def _as_of_particles(record: ParticleRecord, name: str) -> Quantity | None:
-    quantity = measured(record, name)
-    if quantity is not None and name == "pl_fwhm_meV" and record.kind == "ensemble":
-        top = quantity.hi if quantity.hi is not None else quantity.value
-        return None if top is None else Quantity(hi=top)
-    return quantity
 
 
 def ensembles(data: dict[str, Data]) -> tuple[Ensemble, ...]:
@@ -248,9 +191,7 @@ def _by_size(prediction: Prediction, data: Data) -> Data | None:
     if not kept.any() or at_value is None:
         return None
     numbers = data.measurements
-    part = Measurements(
-        *(getattr(numbers, name)[kept] for name in ("value", "below", "above", "lo", "hi", "of_mean"))
-    ).shifted(np.array([centre - at_value for centre in centres if centre is not None]))
+    part = numbers[kept].shifted(np.array([centre - at_value for centre in centres if centre is not None]))
     note = "each particle at its own size"
     if not kept.all():
         note += f"; {int((~kept).sum())} of unknown size, or beyond the curve, left out"
@@ -293,7 +234,8 @@ def _against(
 
 def _residuals(prediction: Prediction, widths: tuple[float, float], data: Measurements) -> Floats:
     """Standardised, with the errors that lie between the two; shape (n,), NaN for bounds."""
-    places = [OBSERVABLES[prediction.observable].scale(x) for x in prediction.range or (prediction.value,)]
+    values = [prediction.value] if prediction.alternatives is None else prediction.alternatives
+    places = [OBSERVABLES[prediction.observable].scale(float(x)) for x in values]
     low, high = min(places), max(places)
     if prediction.relation == "at_most":
         low = -math.inf

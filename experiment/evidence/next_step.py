@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from midgap.experiment.evidence.candidates import Candidate
-from midgap.experiment.evidence.likelihoods import Data, log_evidence
+from midgap.experiment.evidence.collected import Data
+from midgap.experiment.evidence.likelihoods import log_evidence
 from midgap.experiment.evidence.observables import OBSERVABLES, Observable, ObservableName
 from midgap.experiment.evidence.odds import Odds, Totals
 from midgap.experiment.evidence.predictions import Assumption, Prediction, Uncertainty

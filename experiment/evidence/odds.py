@@ -72,8 +72,8 @@ def totals(candidates: Sequence[Candidate], evidence: Sequence[Evidence], n_assu
     A likelihood of more data is another number: candidates can be compared only on observables that each of them
     predicts. The PL energy comes first; whoever does not predict it is left out.
     """
-    by_pair = {(e.candidate, e.observable): e for e in evidence}
-    measured = list(dict.fromkeys(e.observable for e in evidence))
+    by_pair: dict[tuple[str, str], Evidence] = {(e.candidate, e.observable): e for e in evidence}
+    measured = list(dict.fromkeys(observable for _, observable in by_pair))
     left_out: dict[str, str] = {}
     inside = []
     for candidate in candidates:

@@ -9,7 +9,8 @@ NOT_WEIGHED = "From a file of version 1, which held no evidence: compare again t
 
 def comparison_from_1(data: dict[str, Any]) -> dict[str, Any]:
     """Version 1 had candidates from levels only, each with its differences to measured PL energies."""
-    candidates, names = [], set()
+    candidates: list[dict[str, Any]] = []
+    names: set[str] = set()
     for old in data["candidates"]:
         new = {key: x for key, x in old.items() if key not in ("energy_eV", "wavelength_nm", "uncertainties", "tests")}
         name = f"{old['model'] or old['label']}:{old['transition'].replace(' → ', '-')}"

@@ -55,11 +55,17 @@ class Measurements:
     def of(cls, quantities: Sequence[Quantity], of_mean: Sequence[bool], observable: Observable) -> Measurements:
         """From quantities; a value without an interval is as uncertain as a good measurement of it leaves it."""
         rows = [_row(quantity, observable) for quantity in quantities]
-        columns = np.array(rows, dtype=float).reshape(-1, 5).T
-        return cls(*columns, np.array(of_mean, dtype=bool))
+        value, below, above, lo, hi = np.array(rows, dtype=float).reshape(-1, 5).T
+        return cls(value, below, above, lo, hi, np.array(of_mean, dtype=bool))
 
     def __len__(self) -> int:
         return len(self.value)
+
+    def __getitem__(self, kept: NDArray[np.bool_]) -> Measurements:
+        """Some of them."""
+        return Measurements(
+            self.value[kept], self.below[kept], self.above[kept], self.lo[kept], self.hi[kept], self.of_mean[kept]
+        )
 
     @property
     def is_bound(self) -> NDArray[np.bool_]:

@@ -161,10 +161,11 @@ class Prediction(Document):
 
     @property
     def range(self) -> tuple[float, float] | None:
-        """Of the alternatives; None where there is one value."""
-        if self.alternatives is None:
-            return None
-        return float(self.alternatives.min()), float(self.alternatives.max())
+        """Of the alternatives, or of the curve where the value goes with size; None where there is one value."""
+        values = self.alternatives
+        if values is None:
+            values = None if self.by_size is None else self.by_size.value
+        return None if values is None else (float(values.min()), float(values.max()))
 
     def quantity(self) -> Quantity:
         """The value with an interval of one standard deviation of what is known, or the range of alternatives."""
