@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from midgap.defects.densities import StateDensity
     from midgap.defects.report import Levels
 
 
-def write(levels: Levels, measured: Any, out: Path) -> dict[str, Any]:
+def write(levels: Levels, measured: Any, out: Path, densities: Sequence[StateDensity] = ()) -> dict[str, Any]:
     """Write what there is: after a failure too, the reports of what did not fail."""
     from midgap.experiment.comparison import compare
+    from midgap.report.exhibits import Exhibits, InputFile
     from midgap.report.page import write_page
 
     written: dict[str, Any] = {"folder": str(out), "levels": None, "comparison": None, "page": None}
@@ -23,7 +27,8 @@ def write(levels: Levels, measured: Any, out: Path) -> dict[str, Any]:
         comparison = compare(levels, measured)
         written["comparison"] = str(comparison.write(out / "comparison.json"))
         written["answer"] = comparison.answer
-        written["page"] = str(write_page(out / "report.html", levels, comparison, measured))
+        shown = Exhibits(densities=tuple(densities), files=(InputFile.of("levels", out / "levels.json"),))
+        written["page"] = str(write_page(out / "report.html", levels, comparison, measured, shown))
     return written
 
 

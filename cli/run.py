@@ -66,6 +66,7 @@ def command(
         return
 
     from midgap.cli.progress import Progress
+    from midgap.workflows.densities import densities_so_far
     from midgap.workflows.flows import levels_so_far
     from midgap.workflows.local import run_flow
 
@@ -77,7 +78,7 @@ def command(
     except KeyboardInterrupt:
         talk.print("Stopped. What is finished is kept; the same command goes on from here.", highlight=False)
         raise typer.Exit(130) from None
-    written = write(levels_so_far(result.folder), measured, out)
+    written = write(levels_so_far(result.folder), measured, out, densities_so_far(result.folder))
     if json_output:
         print_json(written | {"failed": [{"job": job.name, "error": job.error} for job in result.failed]})
     else:

@@ -9,6 +9,7 @@ from midgap.defects.densities import FINEST, StateDensity, coarser
 from midgap.defects.parsers.densities import bands_of, level_densities
 from midgap.report.isosurface import isosurface
 from midgap.structures.errors import InputError
+from midgap.structures.theory import LevelOfTheory
 
 SKEWED = np.array([[9.0, 0.0, 0.0], [2.0, 8.5, 0.0], [1.0, -1.5, 10.0]])
 
@@ -159,3 +160,23 @@ def test_gpaw_level_is_its_orbital_with_or_without_spinors(tmp_path, soc):
     assert np.abs(density.steps - expected.steps).max() <= 2
     peak = np.unravel_index(np.argmax(density.steps), density.steps.shape)
     assert np.array(peak) / density.steps.shape * 4 == pytest.approx([1, 2, 2], abs=0.2)
+
+
+def test_a_flow_reads_densities_where_it_is_asked_to(tmp_path):
+    from midgap.workflows.densities import level_densities as job
+    from midgap.workflows.flows import LevelFlowMaker
+
+    models = [vacancy(0)]
+    assert [j.metadata["task"] for j in LevelFlowMaker(relax=False).make(models).jobs] == [
+        "static",
+        "levels",
+        "collect",
+    ]
+    jobs = LevelFlowMaker(relax=False, densities=True).make(models).jobs
+    assert [j.metadata["task"] for j in jobs] == ["static", "levels", "densities", "collect"]
+    assert "densities" not in [
+        j.metadata["task"]
+        for j in LevelFlowMaker(engine="cp2k", theory=LevelOfTheory.named("pbe"), densities=True).make(models).jobs
+    ]
+    told = job.original(str(tmp_path), of_level().to_dict())
+    assert told["densities"] == [] and "holds no wavefunctions" in told["why"]

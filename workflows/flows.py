@@ -21,6 +21,7 @@ from midgap.structures.theory import LevelOfTheory
 from midgap.workflows.calculation import Calculation, Task
 from midgap.workflows.cluster.queue import Queue
 from midgap.workflows.costs import expected_memory_GB, expected_s
+from midgap.workflows.densities import LEAVES_WAVEFUNCTIONS, level_densities
 from midgap.workflows.engines import engine_named
 
 Plain = dict[str, Any]
@@ -249,6 +250,8 @@ class LevelFlowMaker(Maker):
         Start the relaxation of a charged vacancy from the relaxed neutral one.
     options
         Further fields of `Calculation`, such as ``fmax_eV_per_ang``.
+    densities
+        Whether to read where the levels are, too, from what an engine leaves (GPAW).
     queue
         What the jobs ask of a cluster, where they are sent to one.
 
@@ -271,6 +274,7 @@ class LevelFlowMaker(Maker):
     refine_theory: LevelOfTheory | None = None
     from_neighbour: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    densities: bool = False
     queue: Queue | None = None
 
     def __post_init__(self) -> None:
@@ -296,7 +300,7 @@ class LevelFlowMaker(Maker):
         relaxations = self._relaxations(models)
         calculated = {model.name: self._static(model, relaxations.get(model.name, [])) for model in models}
         statics = {name: steps[-1] for name, steps in calculated.items()}
-        found = []
+        found, pictures = [], []
         for order, model in enumerate(models):
             reference = reference_of(model, models)
             levels = find_levels(
@@ -306,11 +310,18 @@ class LevelFlowMaker(Maker):
             levels.name = f"{model.name} levels"
             levels.metadata.update(model=model.name, label=model.label, task="levels", order=order, cost_s=2.0)
             found.append(self.placed(levels))
+            if self.densities and model.vacancy is not None and self.engine_for(model) in LEAVES_WAVEFUNCTIONS:
+                densities = level_densities(statics[model.name].output["folder"], levels.output["report"])
+                densities.name = f"{model.name} densities"
+                densities.metadata.update(
+                    model=model.name, label=model.label, task="densities", order=order, cost_s=5.0
+                )
+                pictures.append(self.placed(densities))
         everything = collect([levels.output for levels in found])
         everything.metadata.update(task="collect", cost_s=1.0)
         self.placed(everything)
         computed = [job for jobs in (*relaxations.values(), *calculated.values()) for job in jobs]
-        return Flow([*computed, *found, everything], output=everything.output, name=self.name)
+        return Flow([*computed, *found, *pictures, everything], output=everything.output, name=self.name)
 
     def placed(self, job: Job) -> Job:
         """The job, told what to ask of the queue if there is one; its metadata must be complete."""

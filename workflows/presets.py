@@ -47,6 +47,8 @@ class Preset(Document):
         Theory of the perfect crystal and of everything else: they may differ in the mesh.
     options
         Further fields of `Calculation`.
+    densities
+        Whether it is read where the levels are, too.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Preset(Document):
     pristine: LevelOfTheory
     defect: LevelOfTheory
     options: dict[str, Any] = Field(default_factory=dict)
+    densities: bool = False
 
     def with_engine(self, name: str) -> Preset:
         """The same question for another engine; a plane-wave cutoff means something to the preset's own only."""
@@ -134,6 +137,7 @@ class Preset(Document):
             relax_theory=relaxation[0] if relaxation else None,
             refine_theory=relaxation[1] if len(relaxation) > 1 else None,
             options=dict(self.options),
+            densities=self.densities,
             queue=queue,
         )
 
@@ -257,6 +261,7 @@ PRESETS: dict[str, Preset] = {
         Preset(
             name="demo",
             about="the published numbers in minutes",
+            densities=True,
             charges=(0, 1),
             clusters="octahedron",
             conventional=True,
