@@ -6,8 +6,7 @@ import math
 
 from markupsafe import Markup
 
-from midgap.experiment.evidence.candidates import Candidate
-from midgap.experiment.evidence.observables import OBSERVABLES
+from midgap.experiment.evidence.observables import OBSERVABLES, Observable
 from midgap.experiment.evidence.predictions import Prediction
 from midgap.experiment.records import Quantity
 
@@ -31,7 +30,8 @@ def significant(value: float | None, digits: int = 4) -> Markup:
 
 
 def _data(value: float, text: str) -> Markup:
-    return Markup('<data value="{}">{}</data>').format(repr(value), text.replace("-", "−"))
+    # Both parts are written from a number here, so that there is nothing to escape; thousands of these make a page.
+    return Markup(f'<data value="{float(value)!r}">{text.replace("-", "−")}</data>')
 
 
 def away(residual: float) -> Markup:
@@ -57,6 +57,15 @@ def quantity_html(quantity: Quantity, unit: str = "", digits: int = 4) -> Markup
     else:
         text = Markup("≤ {}").format(significant(hi or 0.0, digits))
     return text + (Markup(" {}").format(unit) if unit else "")
+
+
+def mean_html(quantity: Quantity, observable: Observable) -> Markup:
+    """A measured mean with its interval, to the digits that the observable is told with, and its unit."""
+    digits = observable.digits
+    text = number(quantity.value, digits)
+    if quantity.lo is not None and quantity.hi is not None:
+        text += Markup(" ({} to {})").format(number(quantity.lo, digits), number(quantity.hi, digits))
+    return text + (f" {observable.unit}" if observable.unit else "")
 
 
 def prediction_html(prediction: Prediction | None) -> Markup:
@@ -85,8 +94,3 @@ def upwards(value: float | None, digits: int = 2) -> Markup:
         return NONE
     step = 10.0**-digits
     return _data(value, f"{max(step, math.ceil(value / step - 1e-9) * step):.{digits}f}")
-
-
-def estimated(candidate: Candidate) -> bool:
-    """Whether anything of the uncertainty of the candidate's energy is estimated."""
-    return candidate.known_uncertainty_eV is not None

@@ -22,6 +22,7 @@ from midgap.report.level_diagram import columns
 from midgap.report.numbers import (
     NOT_STATED,
     away,
+    mean_html,
     number,
     prediction_html,
     quantity_html,
@@ -83,6 +84,7 @@ def render_page(levels: Levels, comparison: Comparison, records: Records, exhibi
         exhibits=exhibits,
         theory=theory,
         observables=OBSERVABLES,
+        measured_labels=draw.MEASURED_LABELS,
         vacancies=sorted({f"V_{m.vacancy.species}" for m in levels.models if m.vacancy is not None}),
         published=[(name, list(rows)) for name, rows in groupby(comparison.published, key=lambda row: row.quantity)],
         candidates=_in_order(comparison.candidates, theory, [report.model for report, _ in shown]),
@@ -119,6 +121,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "num": number,
         "away": away,
+        "mean": mean_html,
         "significant": significant,
         "quantity": quantity_html,
         "prediction": prediction_html,

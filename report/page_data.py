@@ -70,8 +70,8 @@ def versions() -> dict[str, str]:
 def derived_numbers(comparison: Comparison, records: Records) -> dict[str, Any]:
     """What the page shows that stands in none of the documents as such.
 
-    ``relative``: ln of the evidence of each candidate over the best one's at the reference assumption. ``distance_eV``:
-    predicted less measured PL energy. ``particles``: of each quantity measured on single particles, how many hold it,
+    ``relative``: ln of the evidence of each candidate over the best one's at the reference assumption. ``distance_eV``,
+    ``wavelength_nm``: predicted less measured PL energy, and the vacuum wavelength of the predicted one. ``particles``: of each quantity measured on single particles, how many hold it,
     the median, and the middle half. ``counts``: of models, records, particles.
     """
     relative = comparison.totals.relative(comparison.reference) if comparison.totals.candidates else np.zeros(0)
@@ -86,6 +86,7 @@ def derived_numbers(comparison: Comparison, records: Records) -> dict[str, Any]:
     return {
         "relative": {n: float(x) for n, x in zip(comparison.totals.candidates, relative, strict=True)},
         "distance_eV": distance,
+        "wavelength_nm": {c.name: c.wavelength_nm for c in comparison.candidates if c.wavelength_nm is not None},
         "particles": particle_summaries(records),
         "counts": {kind: kinds.count(kind) for kind in ("particle", "ensemble", "typical")},
         "n_records": len(kinds),

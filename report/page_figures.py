@@ -152,7 +152,8 @@ def distribution_panels(comparison: Comparison, records: Records) -> Iterator[Ma
         predicted = [
             (c.title, p.value) for c in comparison.candidates if c.counted and (p := c.prediction(name)) is not None
         ]
-        figure = Figure(figsize=(3.3, 2.2), layout="constrained", facecolor="none")
+        figure = Figure(figsize=(3.3, 2.2), facecolor="none")
+        figure.subplots_adjust(left=0.16, right=0.98, bottom=0.23, top=0.96)  # many alike: no need to lay out each
         histogram(figure.add_subplot(), particle_values(records, name), label, predicted, unit)
         words = (
             f"{summary['n']} particles, median {summary['median']:.4g} {unit}, middle half {summary['q1']:.4g} to "
