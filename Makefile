@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 OUT    ?= demo
 
-.PHONY: demo test test-cluster lint clean
+.PHONY: demo test test-quick test-cluster lint docs clean
 
 ## The main job: set up, compute Cs4PbBr6 and its bromine vacancy with HSE06 and spin-orbit coupling, show.
 demo: $(VENV)/engines
@@ -21,6 +21,15 @@ test: $(VENV)/engines $(VENV)/dev
 test-cluster: $(VENV)/engines $(VENV)/dev
 	MIDGAP_MONGOD_VENV=$(CURDIR)/$(VENV)/mongod $(BIN)/python tests/cluster/stack.py install
 	OMP_NUM_THREADS=1 MIDGAP_MONGOD_VENV=$(CURDIR)/$(VENV)/mongod $(BIN)/python -m pytest -n 0 tests/cluster
+
+## The tests that need no engine and no browser, and none that takes long: before every commit.
+test-quick: $(VENV)/dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not engine and not slow"
+
+## The documentation, warnings being errors, and the examples in docstrings.
+docs: $(VENV)/dev
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -q --doctest-modules --ignore-glob='*_driver.py' -o norecursedirs=__pycache__ $(ROOMS)
 
 ROOMS := structures defects workflows experiment report cli
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -17,6 +20,7 @@ def write_all(docs: Path) -> None:
     for name in packages:
         _write(folder / f"{name}.md", _package(name))
     _write(folder / "python.md", "\n".join(["# Python", "", "```{toctree}", ":maxdepth: 1", "", *packages, "```", ""]))
+    _write(folder / "benchmarks.md", _measurements())
     _write(folder / "commands.md", _commands())
 
 
@@ -53,6 +57,51 @@ def _package(name: str) -> str:
         lines += ["", f"## {module}", "", "```{eval-rst}", f".. automodule:: midgap.{name}.{module}", "   :members:"]
         lines += ["```"]
     return "\n".join([*lines, ""])
+
+
+def _measurements() -> str:
+    """What is in ``benchmarks/``: what each measures, its command, and the figures that are kept of it."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "Each figure is made by the command beside it, from a checkout with the `dev` extra.",
+        "",
+    ]
+    for path in sorted((ROOT / "benchmarks").glob("*.py")):
+        text = ast.get_docstring(ast.parse(path.read_text())) or ""
+        command = next((line.strip() for line in text.splitlines() if line.strip().startswith("python ")), None)
+        if command is None:
+            continue  # a part of another
+        lines += [f"## {path.stem}", "", text.splitlines()[0], "", "```", f"$ {command}", "```", ""]
+        lines += _kept(path.stem)
+    return "\n".join(lines)
+
+
+def _kept(name: str) -> list[str]:
+    """The committed results of a benchmark: in words where there are some, else its numbers as a table."""
+    words, numbers = (ROOT / "benchmarks" / "results" / f"{name}{ending}" for ending in (".md", ".json"))
+    if words.exists():
+        body = words.read_text().partition("\n")[2].strip()  # without its title
+        body = re.sub(r"\]\((?!https?:)[^)]*/?([^)/]+)\)", r"](../../benchmarks/results/\1)", body)
+        return [re.sub(r"^(#+)", r"#\1", line) for line in body.splitlines()] + [""]
+    if numbers.exists():
+        return [*_table(json.loads(numbers.read_text())), f"All numbers: `benchmarks/results/{numbers.name}`.", ""]
+    return ["No figures of it are kept.", ""]
+
+
+def _table(found: object) -> list[str]:
+    """One row a case, a column for each plain number that the cases have."""
+    cases = {name: case for name, case in found.items() if isinstance(case, dict)} if isinstance(found, dict) else {}
+    names = dict.fromkeys(key for case in cases.values() for key, value in case.items() if _plain(value))
+    if not names:
+        return []
+    head = ["| | " + " | ".join(name.replace("_", " ") for name in names) + " |", "|---|" + "---|" * len(names)]
+    rows = [f"| {case} | " + " | ".join(str(cases[case].get(name, "")) for name in names) + " |" for case in cases]
+    return [*head, *rows, ""]
+
+
+def _plain(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _commands() -> str:
