@@ -11,10 +11,10 @@ import typer
 def command(
     expected: Annotated[Path, typer.Argument(metavar="EXPECTED.json", help="The levels.json of an earlier run.")],
     now: Annotated[Path, typer.Argument(metavar="NOW.json", help="The levels.json of this run.")],
-    within: Annotated[float, typer.Option(metavar="EV", help="How far a gap or a deep level may move.")] = 0.05,
+    within: Annotated[float, typer.Option(metavar="EV", help="How far a gap or a level in it may move.")] = 0.05,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")] = False,
 ) -> None:
-    """Hold the gaps and deep levels of a run against those of an earlier one; exit code 1 if any moved."""
+    """Hold the gaps and levels of a run against those of an earlier one; exit code 1 if any moved."""
     from dataclasses import asdict
 
     from midgap.cli.results import print_json

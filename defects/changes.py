@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from midgap.defects.report import LevelReport, Levels
 from midgap.structures.errors import InputError
 
-COUNT = "number of deep levels"
+COUNT = "number of levels"
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Change:
     Attributes
     ----------
     quantity
-        ``gap``, ``number of deep levels``, or ``level 1 above VBM`` and so on, from below.
+        ``gap``, ``number of levels``, or ``level 1 above VBM`` and so on, from below.
     expected, now
         eV, or a number of levels; None is "not there".
     moved
@@ -83,13 +83,10 @@ def _moved(before: float | None, after: float | None, allowed: float) -> bool:
 
 
 def _numbers(report: LevelReport) -> dict[str, float | None]:
-    """The gap, and of a defect the deep levels.
-
-    Whether a state near an edge is called shallow or a band can hang on a hundredth of an eV.
-    """
+    """The gap, and of a defect the levels in it; resonant ones come and go with the bands around them."""
     found: dict[str, float | None] = {"gap": report.gap_eV}
     if report.defect is not None:
-        heights = sorted(level.above_vbm_eV for level in report.levels if level.kind == "deep")
+        heights = sorted(level.above_vbm_eV for level in report.levels if level.kind != "resonant")
         found[COUNT] = len(heights)
         found |= {f"level {i} above VBM": height for i, height in enumerate(heights, 1)}
     return found
