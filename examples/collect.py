@@ -11,6 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from midgap.defects.parsers.densities import write_densities
 from midgap.defects.report import Levels
 from midgap.experiment.comparison import best_theory, compare, main_peak
 from midgap.experiment.records import published_records
@@ -43,6 +44,11 @@ def main(run: Path, *more: Path) -> None:
             result["model"]["embedding"] = None  # 10,000 point charges, which `midgap build` makes anew
             (HERE / name / "result.json").write_text(json.dumps(result, ensure_ascii=False) + "\n")
     levels, records = Levels.read(out / "levels.json"), published_records("Cs4PbBr6")
+    reports = {report.model: report for report in levels.reports if report.levels}
+    for path in sorted((run / "jobs").glob("*/wavefunctions.gpw")):
+        result = json.loads((path.parent / "result.json").read_text())
+        if result["task"] == "static" and result["model"]["name"] in reports:
+            write_densities(path.parent, reports[result["model"]["name"]], out / "densities")
     comparison = compare(levels, records)
     comparison.write(out / "comparison.json")
     figure = level_figure(levels, best_theory(levels.reports), comparison, main_peak(records))
