@@ -12,22 +12,23 @@ from pymatgen.core import IMolecule, IStructure
 from midgap.structures.document import Document
 
 MOST_ROWS = 12
-MOST_WORDS = 160
-"""Characters of a text that is shown before it is cut."""
+MOST_WORDS, MOST_IN_A_CELL = 600, 160
+"""Characters of a text that are shown before it is cut, beside a name and in a table."""
 
 
 def to_html(document: Document) -> str:
     """A fragment of HTML, every word of the document escaped; of a long table the first `MOST_ROWS`."""
+    left = 'style="text-align: left"'
     facts = "".join(
-        f'<tr><th style="text-align: left">{escape(name)}</th><td style="text-align: left">{escape(brief(value))}</td></tr>'
+        f"<tr><th {left}>{escape(name)}</th><td {left}>{escape(brief(value, MOST_WORDS))}</td></tr>"
         for name, value in document.facts().items()
     )
     rows = document.rows()
-    head = f"<caption><strong>{escape(type(document).__name__)}</strong></caption>"
+    head = f"<caption {left}><strong>{escape(type(document).__name__)}</strong></caption>"
     return f"<div><table>{head}{facts}</table>{_table(rows) if rows else ''}</div>"
 
 
-def brief(value: Any) -> str:
+def brief(value: Any, most: int = MOST_IN_A_CELL) -> str:
     """One line: numbers to four digits, what is long by its size."""
     if value is None or (isinstance(value, str) and not value):
         return "–"
@@ -40,31 +41,35 @@ def brief(value: Any) -> str:
     if isinstance(value, IStructure | IMolecule):
         return f"{value.composition.reduced_formula}, {len(value)} atoms"
     if isinstance(value, Document):
-        return _of_document(value)
+        return _of_document(value, most)
     if isinstance(value, Mapping):
-        return _shortened("; ".join(f"{name}: {brief(one)}" for name, one in value.items()))
+        return _shortened("; ".join(f"{name}: {brief(one)}" for name, one in value.items()), most)
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return _of_sequence(value)
-    return _shortened(str(value))
+        return _of_sequence(value, most)
+    return _shortened(str(value), most)
 
 
-def _of_document(value: Document) -> str:
+def _of_document(value: Document, most: int) -> str:
     label = getattr(value, "label", "") or getattr(value, "name", "")
-    return str(label) if isinstance(label, str) and label else _shortened(_pairs(value.facts()))
+    return str(label) if isinstance(label, str) and label else _shortened(_pairs(value.facts()), most)
 
 
 def _pairs(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {brief(one)}" for name, one in facts.items() if not isinstance(one, Document | tuple))
 
 
-def _of_sequence(value: Sequence[Any]) -> str:
+def _of_sequence(value: Sequence[Any], most: int) -> str:
     if not value:
         return "none"
     if all(isinstance(one, Document) for one in value):
         names = [brief(one) for one in value]
         return ", ".join(names) if len(names) <= 4 and sum(map(len, names)) < 80 else f"{len(names)}"
+    if all(isinstance(one, str) for one in value):
+        return _shortened(" · ".join(value), most)
+    if all(isinstance(one, tuple | list) for one in value):
+        value = tuple(f"({_joined(one)})" for one in value)
     if len(value) <= 8:
-        return _shortened(_joined(value))
+        return _shortened(_joined(value), most)
     return f"{len(value)}, from {brief(value[0])} to {brief(value[-1])}"
 
 
@@ -72,8 +77,8 @@ def _joined(values: Any) -> str:
     return ", ".join(brief(one) for one in values)
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= MOST_WORDS else f"{text[: MOST_WORDS - 2]} …"
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 2]} …"
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -11,7 +11,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
@@ -293,6 +293,10 @@ class Document(BaseModel):
     def facts(self) -> dict[str, Any]:
         """What is shown of it above its table: by default, the fields that hold something."""
         return {name: value for name in type(self).model_fields if not _empty(value := getattr(self, name))}
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Of a long document's many fields, those that hold something."""
+        return ((name, value) for name, value in super().__repr_args__() if not _empty(value))
 
     def _repr_html_(self) -> str:
         from midgap.structures.display import to_html
