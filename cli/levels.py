@@ -35,6 +35,13 @@ def command(
     theory: Annotated[
         str | None, typer.Option(help="What a PySCF checkpoint was computed with, for it does not say: hse06, pbe+soc.")
     ] = None,
+    screening: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EPS",
+            help="Static dielectric constant, or XX,YY,ZZ: take the images of a charged cell off its levels.",
+        ),
+    ] = None,
     picture: Annotated[
         Path | None, typer.Option(help="Draw the states and where they sit: a .png, .pdf or .svg file.")
     ] = None,
@@ -71,6 +78,10 @@ def command(
         label=calculation.label,
         shift_eV=shift,
     )
+    if screening is not None:
+        from midgap.defects.level_correction import corrected
+
+        report = corrected(report, structure, host, _dielectric(screening))
     if picture is not None:
         from midgap.report.state_picture import write_state_picture
 
@@ -99,6 +110,21 @@ def _refuse_idle(reference: Path | None, defect_site: str | None, species: str, 
         raise InputError(f"--shift takes an energy of at most {LARGEST_SHIFT_EV:g} eV, not {shift:g}.")
     if species and defect_site is None:
         raise InputError("--species says what is missing at --defect-site; give that too.")
+
+
+def _dielectric(text: str) -> float | list[float]:
+    """One number or three with commas; what they may be is checked where they are used."""
+    from midgap.structures.errors import InputError
+
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 3):
+        raise InputError(
+            f"--screening takes a dielectric constant such as 8.1, or three such as 8.0,8.0,8.4; not {text!r}."
+        )
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def _site(text: str, species: str, structure: ElectronicStructure) -> DefectSite:

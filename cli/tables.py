@@ -50,7 +50,20 @@ def print_report(report: LevelReport) -> None:
         console.print(f"defect: {report.defect.label or 'at the place given'}; {_alignment(report)}", highlight=False)
     if report.levels:
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for name in ("E-VBM", "own", "CBM-E", "e⁻", "spin", "kind", "sites", "defect", "host", "most on"):
+        moved = report.correction is not None
+        for name in (
+            "E-VBM",
+            *(["corrected"] if moved else []),
+            "own",
+            "CBM-E",
+            "e⁻",
+            "spin",
+            "kind",
+            "sites",
+            "defect",
+            "host",
+            "most on",
+        ):
             table.add_column(name, justify="right")
         for level in report.levels:
             where = level.localization
@@ -59,6 +72,7 @@ def print_report(report: LevelReport) -> None:
                 most = f"{where.strongest_species} {where.strongest_weight:.2f}, {where.strongest_distance_ang:.1f} Å"
             table.add_row(
                 eV(level.above_vbm_eV),
+                *([eV(level.corrected_above_vbm_eV)] if moved else []),
                 eV(level.above_cell_vbm_eV),
                 eV(level.below_cbm_eV),
                 f"{level.occupation:.3g}/{level.degeneracy}",
@@ -73,6 +87,14 @@ def print_report(report: LevelReport) -> None:
                 most,
             )
         console.print(table)
+        if report.correction is not None:
+            found = report.correction
+            error = "" if found.uncertainty_eV is None else f" ± {found.uncertainty_eV:.2f}"
+            console.print(
+                f"corrected: by {found.moved_by_eV:+.2f}{error} eV for the images of the charge ({found.method}); shallow "
+                "levels are not",
+                highlight=False,
+            )
         console.print(
             "[dim]eV; own: above the defect cell's own host states, not aligned; e⁻: electrons/states; sites: how many "
             "share it, of how many a host state; defect: its part around the defect; host: the most that a state at the host's edges has there; most on: the strongest "

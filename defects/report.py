@@ -8,7 +8,7 @@ from pydantic import Field
 
 from midgap.defects.electronic_structure import Provenance
 from midgap.defects.site import DefectSite
-from midgap.structures.document import Document
+from midgap.structures.document import Document, FloatArray
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 
@@ -125,7 +125,8 @@ class Level(Document):
 
     ``above_vbm_eV`` and ``below_cbm_eV`` are measured from the host's edges. ``above_cell_vbm_eV`` is
     measured from the highest filled state of the defect's own cell that does not sit at the defect: the
-    unaligned figure that is often quoted, and in a small cell another one.
+    unaligned figure that is often quoted, and in a small cell another one. ``corrected_above_vbm_eV`` is
+    ``above_vbm_eV`` without the images of a charged cell, where that was asked for.
 
     Attributes
     ----------
@@ -147,6 +148,7 @@ class Level(Document):
     above_vbm_eV: Energy
     below_cbm_eV: Energy
     above_cell_vbm_eV: Energy | None = None
+    corrected_above_vbm_eV: Energy | None = None
     occupation: float
     spin: Literal["up", "down", "both", "spinor"]
     degeneracy: int
@@ -212,6 +214,33 @@ class Transition(Document):
         return f"{'CBM' if self.upper is None else 'level'} → {'VBM' if self.lower is None else 'level'}"
 
 
+class LevelCorrection(Document):
+    """What the images of a charged defect did to its levels, and was taken off.
+
+    Attributes
+    ----------
+    method
+        ``eFNV``, or ``images`` where there are no site potentials.
+    dielectric
+        That screens the defect's charge, shape (3, 3).
+    moved_by_eV
+        Added to each level that sits at the defect.
+    image_potential_eV
+        Potential energy of an electron at the defect in the field of images and background.
+    alignment_eV
+        Of sites far from the defect beside the pristine crystal, point charges taken off.
+    uncertainty_eV
+        Standard error of that average; how far the charge is from a point it does not tell.
+    """
+
+    method: Literal["images", "eFNV"]
+    dielectric: FloatArray
+    moved_by_eV: Energy
+    image_potential_eV: Energy
+    alignment_eV: Energy = 0.0
+    uncertainty_eV: float | None = None
+
+
 class LevelReport(Document):
     """The gap and the levels of one calculation; energies in eV on that calculation's own scale.
 
@@ -241,6 +270,7 @@ class LevelReport(Document):
     transitions: tuple[Transition, ...]  # none is a statement: a report without the word is an old one
     bookkeeping: Bookkeeping | None = None
     thresholds: Thresholds | None = None
+    correction: LevelCorrection | None = None
     total_energy_eV: float | None = None
     provenance: Provenance
     warnings: tuple[str, ...] = ()

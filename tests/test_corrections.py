@@ -1,7 +1,12 @@
 """Corrections of charged supercells against analytic sums, published formulas and another program."""
 
+import json
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+from levels_example import level
 from pymatgen.core import IStructure, Lattice
 
 from midgap.defects.corrections import (
@@ -20,6 +25,9 @@ from midgap.defects.electrostatics import (
     image_energy_eV,
     periodic_potential_V,
 )
+from midgap.defects.level_correction import corrected
+from midgap.defects.report import Alignment, LevelReport
+from midgap.defects.site import DefectSite
 from midgap.structures.errors import InputError
 from midgap.structures.theory import LevelOfTheory
 
@@ -205,3 +213,75 @@ def test_what_cannot_be_corrected_is_said():
         extended_fnv(defect, host, np.zeros(3), 6.0, beyond_ang=20.0)
     few = extended_fnv(defect, host, np.zeros(3), 6.0, beyond_ang=8.6)
     assert few.n_sites == 1 and few.uncertainty_eV is None and "uncertain" in few.warnings[0]
+
+
+def test_a_report_is_corrected_to_the_level_of_one_defect_alone():
+    """A level 1 eV above the VBM, seen in a cell whose charge repeats: images move it, and the alignment with it."""
+    for charge in (1, 2, -1):
+        defect, host = model_cells(charge, 0.3)
+        found = extended_fnv(defect, host, np.zeros(3), 6.0)
+        far = np.mean(defect.site_potentials_eV[np.linalg.norm(wrapped(defect), axis=1) >= found.beyond_ang])
+        seen = 0.3 + 1.0 + found.image_potential_eV - far
+        report = level_report([level(seen, 1.0), level(seen, 0.0, kind="shallow")], charge, far)
+        deep, shallow = corrected(report, defect, host, 6.0).levels
+        assert deep.corrected_above_vbm_eV == pytest.approx(1.0)
+        assert deep.above_vbm_eV == seen
+        # what is spread over the cell is no level of a point charge
+        assert shallow.corrected_above_vbm_eV is None
+        # without potentials the images alone are known
+        blind = defect.model_copy(update={"site_potentials_eV": None})
+        leading = corrected(report, blind, host, 6.0)
+        expected = seen - charge * MADELUNG_CUBE * COULOMB_EV_ANG / (6.0 * 10.0)
+        assert leading.levels[0].corrected_above_vbm_eV == pytest.approx(expected, rel=1e-6)
+        assert leading.correction.method == "images" and "images alone" in leading.warnings[-1]
+
+
+def level_report(levels, charge, shift):
+    return LevelReport(
+        engine="gpaw",
+        theory=LevelOfTheory.named("pbe"),
+        charge=charge,
+        n_electrons=2,
+        spin_polarized=False,
+        spin_orbit=False,
+        n_kpoints=1,
+        gap_eV=4.0,
+        vbm_eV=0.0,
+        cbm_eV=4.0,
+        direct=None,
+        defect=DefectSite(position_ang=np.zeros(3)),
+        alignment=Alignment(method="site potentials", shift_eV=shift),
+        levels=levels,
+        transitions=(),
+        provenance=Provenance(engine="gpaw"),
+    )
+
+
+def test_the_command_corrects_levels_of_charged_cells(capsys, monkeypatch):
+    from midgap.cli.main import main
+
+    examples = Path(__file__).resolve().parents[1] / "examples" / "Cs4PbBr6"
+
+    def run(folder, *options):
+        words = [str(examples / folder), "--reference", str(examples / "pristine"), "--json", *options]
+        monkeypatch.setattr(sys, "argv", ["midgap", "levels", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code
+
+    def levels(folder, *options):
+        assert not run(folder, *options)
+        return json.loads(capsys.readouterr().out)
+
+    plain, moved = levels("V_Br+"), levels("V_Br+", "--screening", "8,8,8.5")
+    change = moved["correction"]["moved_by_eV"]
+    # the background that makes a positive cell neutral is negative and lifts electrons: without it they lie lower
+    assert change < 0 and moved["correction"]["image_potential_eV"] > 0
+    for before, after in zip(plain["levels"], moved["levels"], strict=True):
+        assert after["above_vbm_eV"] == before["above_vbm_eV"]
+        if after["kind"] != "shallow":
+            assert after["corrected_above_vbm_eV"] - before["above_vbm_eV"] == pytest.approx(change)
+    assert "correction" not in plain or plain["correction"] is None
+    assert levels("V_Br0", "--screening", "8") == levels("V_Br0")
+    assert run("V_Br+", "--screening", "8,9") == 2
+    assert "--screening takes" in capsys.readouterr().err
