@@ -50,7 +50,7 @@ def level_panel(ax: Axes, results: Results, band: tuple[float, float]) -> None:
             place = order + side
             ticks.append(place)
             labels.append(f"{one['atoms']}")
-            for k, level in enumerate(one["levels"][:2] if charge == 0 else one["levels"][:1]):
+            for k, level in enumerate(_in_the_gap(one)[: 2 if charge == 0 else 1]):
                 value = level["corrected_above_vbm_eV"]
                 if value is None:
                     value = level["above_vbm_eV"]
@@ -91,9 +91,13 @@ def _level(results: Results, charge: int, small: bool) -> dict[str, Any] | None:
         for one in results.levels
         if one["charge"] == charge
         and (one["stage"] == wanted if small else one["stage"].startswith(wanted))
-        and one["levels"]
+        and _in_the_gap(one)
     ]
     return found[0] if found else None
+
+
+def _in_the_gap(one: dict[str, Any]) -> list[dict[str, Any]]:
+    return [level for level in one["levels"] if level["kind"] == "deep"]
 
 
 def emission_panel(ax: Axes, results: Results, line: float, band: tuple[float, float]) -> None:

@@ -246,7 +246,7 @@ def phases_relax(campaign: Campaign) -> Flow:
     jobs: list[Job | Flow] = []
     for model in found:
         theory = PBE.model_copy(update={"kpoints": MESHES[model.material]})
-        maker = LevelFlowMaker(theory=theory, options={"fmax_eV_per_ang": 0.02})
+        maker = LevelFlowMaker(theory=theory, options={"fmax_eV_per_ang": 0.05})
         jobs += maker.relaxation(model)
     return Flow(jobs, name="phases_relax")
 

@@ -83,7 +83,9 @@ def _places(folder: Path, charge: int) -> dict[str, str]:
     return found
 
 
-def vertical_energies(results: Path, size: str, screening: Screening | None) -> list[dict[str, Any]]:
+def vertical_energies(
+    results: Path, size: str, screening: Screening | None, charges: tuple[int, ...] = (1, -1)
+) -> list[dict[str, Any]]:
     """Emission energies between V0 and a charged state from four calculations: each in both geometries.
 
     A hole is captured by V0 and an electron by V+; or an electron by V0 and a hole by V-. The carrier sits at the
@@ -95,7 +97,7 @@ def vertical_energies(results: Path, size: str, screening: Screening | None) -> 
         return []
     host = read_folder(host_folder).electronic_structure
     found = []
-    for charge in (1, -1):
+    for charge in charges:
         cells = _four(results, size, charge)
         if cells is not None:
             found.append({"size": size, "atoms": atoms - 1, "charge": charge, **_vertical(cells, host, screening)})

@@ -1,0 +1,142 @@
+"""Tables of what would be emitted: lines, widths, lifetimes, and what their energies rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cells import HOLE, NAMES, WARM_K, eV, lowest_level, table
+from reports import Results
+from studies import vertical_energies
+
+from midgap.defects.emission import Screening
+from midgap.defects.radiative import radiative_lifetime
+
+PLAIN = ("levels_small",)
+SCREENINGS = ((8.0, 3.5), (6.0, 3.5), (12.0, 3.5), (8.0, 3.0), (8.0, 4.5))
+"""Static and electronic constants; the first are those of the rest of the page."""
+
+
+def emission(results: Results) -> Iterator[str]:
+    """What would be emitted, from energies of both charge states in both geometries."""
+    rows = []
+    for one in results.vertical:
+        other = NAMES[one["charge"]]
+        hole = ("V⁰", other) if one["charge"] > 0 else (other, "V⁰")
+        for carrier, (first, last) in (("hole", hole), ("electron", hole[::-1])):
+            rows.append(
+                [
+                    one["atoms"],
+                    f"{first} + {carrier} → {last}",
+                    eV(one[f"{carrier}_zero_phonon_eV"]),
+                    eV(one[f"{carrier}_emission_eV"]),
+                    eV(abs(one[f"{carrier}_zero_phonon_eV"] - one[f"{carrier}_emission_eV"])),
+                    one["energy_theory"],
+                ]
+            )
+    yield from table(["atoms", "", "zero-phonon line", "vertical emission", "lattice relaxation", "energies"], rows)
+
+
+def screening(results: Results) -> Iterator[str]:
+    """How much of the energies between V0 and V+ is the correction for images, and what other constants would do."""
+    rows = []
+    for size in ("small", "large"):
+        for static, electronic in SCREENINGS:
+            for one in vertical_energies(
+                results.folder, size, Screening(static=static, electronic=electronic), charges=(1,)
+            ):
+                gap = one["gap_eV"]
+                bare_hole = one["hole_emission_eV"] + one["correction_charged_away_eV"]
+                bare_electron = one["electron_emission_eV"] + one["correction_neutral_away_eV"]
+                bare_electron -= one["correction_charged_eV"]
+                rows.append(
+                    [
+                        one["atoms"],
+                        f"{static:g}, {electronic:g}",
+                        f"{eV(one['transition_level_above_vbm_eV'])} of {eV(gap)}",
+                        eV(one["hole_emission_eV"]),
+                        eV(bare_hole),
+                        eV(one["electron_emission_eV"]),
+                        eV(bare_electron),
+                    ]
+                )
+    heads = ["atoms", "ε₀, ε∞", "ε(+/0) above the VBM", HOLE, "uncorrected", "V⁺ + electron → V⁰", "uncorrected"]
+    yield from table(heads, rows)
+
+
+def difference(results: Results) -> Iterator[str]:
+    """The electron's energy from its Kohn-Sham level and from total energies, at each of the two geometries."""
+    own = {one["model"]: one for one in results.levels if one["stage"] in PLAIN or "large" in one["stage"]}
+    rows = []
+    for one in results.vertical:
+        small = one["size"] == "small"
+        name = "V_Br1_q{}_22" if small else "V_Br1_q{}_66"
+        charge = one["charge"]
+        for geometry, where in ((0, "V⁰"), (charge, NAMES[charge])):
+            first = lowest_level(own.get(name.format(f"{geometry:+d}" if geometry else "0")))
+            if first is None:
+                continue
+            key = "hole_emission_eV" if (geometry == 0) == (charge > 0) else "electron_emission_eV"
+            total = one[key] if key == "hole_emission_eV" else one["gap_eV"] - one[key]
+            filled = "filled" if first["occupation"] else "empty"
+            rows.append(
+                [
+                    one["atoms"],
+                    f"{NAMES[max(0, charge)]} / {NAMES[min(0, charge)]} at the geometry of {where}",
+                    f"{eV(first['corrected_above_vbm_eV'])} ({filled})",
+                    eV(total),
+                ]
+            )
+    yield from table(["atoms", "", "Kohn-Sham level above the VBM", "from total energies"], rows)
+
+
+def lines(results: Results) -> Iterator[str]:
+    """The lines of the effective mode."""
+    rows = []
+    for name, report in results.emissions().items():
+        diagram = report.diagram
+        warm = next((line for line in report.lines if line.temperature_K == WARM_K), report.lines[-1])
+        rows.append(
+            [
+                name,
+                f"{diagram.delta_q:.1f}",
+                f"{1e3 * diagram.ground.phonon_eV:.1f}",
+                f"{diagram.huang_rhys_emission:.0f}",
+                f"{diagram.emission_eV:.2f}",
+                f"{1e3 * warm.fwhm_eV:.0f}",
+            ]
+        )
+    yield from table(["", "ΔQ, amu^½ Å", "ħω, meV", "Huang-Rhys", "vertical, eV", "FWHM at 300 K, meV"], rows)
+
+
+def lifetimes(results: Results) -> Iterator[str]:
+    """Radiative lifetimes of the levels' transitions to the band edges, at the energies that Kohn and Sham give."""
+    index = results.refractive_index
+    rows = []
+    for one in results.levels:
+        first = lowest_level(one)
+        if first is None or one["stage"] not in (
+            "levels_small",
+            "levels_large_q0",
+            "levels_large_q+1",
+            "levels_large_q-1",
+        ):
+            continue
+        gap = first["above_vbm_eV"] + first["below_cbm_eV"]
+        for label, energy in (("level → VBM", first["above_vbm_eV"]), ("CBM → level", gap - first["above_vbm_eV"])):
+            strength = first["oscillator_strengths"].get(label)
+            if strength:
+                times = [
+                    f"{radiative_lifetime(energy, strength, index, field).lifetime_ns:.0f}"
+                    for field in ("none", "virtual cavity")
+                ]
+                rows.append([one["atoms"], NAMES[one["charge"]], label, eV(energy), f"{strength:.4f}", *times])
+    heads = [
+        "atoms",
+        "",
+        "transition",
+        "energy, eV",
+        "oscillator strength",
+        "lifetime, ns",
+        "with a cavity's field, ns",
+    ]
+    yield from table(heads, rows)

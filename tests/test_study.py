@@ -1,0 +1,112 @@
+"""The committed study: its page says what its results say, and they say what physics demands."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from midgap.defects.levels import identify_levels
+from midgap.defects.parsers import read_folder
+from midgap.structures.build import build_models
+from midgap.structures.crystals import Crystal, check_distances, primitive
+from midgap.structures.document import read_json
+
+STUDY = Path(__file__).parents[1] / "examples" / "study"
+RESULTS = STUDY / "results"
+
+
+@pytest.fixture
+def study(monkeypatch):
+    """The modules of the study, which lie beside its commands."""
+    monkeypatch.syspath_prepend(str(STUDY))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) and str(STUDY) in str(sys.modules[name].__file__):
+            del sys.modules[name]
+
+
+def test_the_page_has_the_numbers_of_the_results():
+    """Tables of docs/study.md are those that the results give now."""
+    done = subprocess.run([sys.executable, str(STUDY / "page.py"), "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, "run python examples/study/page.py\n" + done.stderr
+
+
+def test_stages_are_listed_with_what_they_cost(study, tmp_path, capsys):
+    import campaign
+
+    assert campaign.main([str(tmp_path), "--list"]) == 0
+    said = capsys.readouterr().out
+    assert "relax_small" in said and said.splitlines()[-1].startswith("all")
+    assert campaign.main([str(tmp_path), "--only", "nothing"]) == 2
+    assert "There is no stage 'nothing'" in capsys.readouterr().err
+
+
+def test_a_vacancy_brings_its_surroundings_into_a_larger_cell(study):
+    """Displacements that fall off with the distance are carried over where both cells have the atom."""
+    from seeds import transplant
+
+    cells = [
+        {m.charge: m for m in build_models("Cs4PbBr6", charges=(0,), clusters=False, conventional=large) if m.vacancy}[
+            0
+        ]
+        for large in (False, True)
+    ]
+    small, large = cells
+
+    def from_the_atom_beside(model):
+        """Distance in Å of every atom from the one next to the vacancy."""
+        lattice, atoms = model.structure.lattice, model.structure.frac_coords
+        empty = lattice.get_fractional_coords(model.vacancy.position_ang)
+        beside = int(lattice.get_all_distances([empty], atoms)[0].argmin())
+        assert model.species[beside] == "Pb"
+        return lattice.get_all_distances([atoms[beside]], atoms)[0]
+
+    def moved(model):
+        fading = np.exp(-from_the_atom_beside(model) / 3.0)
+        return model.at(model.positions_ang + np.array([0.3, -0.1, 0.2]) * fading[:, None])
+
+    distance = from_the_atom_beside(large)
+    seeded = transplant(large, small, moved(small))
+    error = np.linalg.norm(seeded.positions_ang - moved(large).positions_ang, axis=1)
+    # The faces of the small cell are 9.8 Å apart: nothing within half of that is nearer to an image.
+    assert (distance < 4.5).sum() >= 6
+    assert error[distance < 4.5].max() < 1e-3
+    still = np.linalg.norm(seeded.positions_ang - large.positions_ang, axis=1)[distance > 9.0]
+    assert len(still) and still.max() < 1e-9
+
+
+@pytest.mark.parametrize("path", sorted((STUDY / "phases").glob("*.json")), ids=lambda path: path.stem)
+def test_competing_phases_are_crystals_of_their_formula(path):
+    """Measured densities (CRC Handbook; CsPb2Br5 from its cell), g/cm³, to 3 %."""
+    density = {"CsBr": 4.43, "PbBr2": 6.69, "CsPb2Br5": 5.73, "Br2": 4.05, "Cs": 1.93, "Pb": 11.3}
+    crystal = Crystal.read(path)
+    cell = primitive(crystal.conventional())
+    check_distances(cell, crystal.formula)
+    assert cell.composition.reduced_formula in (crystal.formula, crystal.formula.rstrip("2"))
+    assert cell.density == pytest.approx(density[crystal.formula], rel=0.035)
+
+
+@pytest.mark.parametrize(("charge", "electrons"), [("+1", 0), ("0", 1), ("-1", 2)])
+def test_the_vacancy_holds_the_electrons_of_its_charge(charge, electrons):
+    """V_Br⁺ is a Br⁻ taken out; each further electron is in the level, on the Pb beside the vacancy."""
+    found = read_folder(RESULTS / "small" / f"V_Br1_q{charge}_22")
+    host = read_folder(RESULTS / "small" / "pristine_22").electronic_structure
+    report = identify_levels(found.electronic_structure, host, found.vacancy)
+    assert report.bookkeeping.in_levels == electrons
+    lowest = next(level for level in report.levels if level.kind == "deep")
+    assert lowest.localization.strongest_species == "Pb" and lowest.localization.at_defect
+
+
+def test_energies_are_of_one_theory_and_the_sum_of_their_parts():
+    for path in RESULTS.glob("*/*/result.json"):
+        cell = read_folder(path.parent).electronic_structure
+        assert cell.energy_theory == "HSE06+SOC", path
+        assert sum(cell.energy_terms_eV.values()) == pytest.approx(cell.total_energy_eV, abs=1e-4)
+
+
+def test_relaxations_ended_where_they_say():
+    for one in read_json(RESULTS / "study.json")["relaxations"]:
+        assert one["fmax_eV_per_ang"] <= 0.03, one["model"]
