@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import random
 import re
 import shutil
@@ -25,11 +26,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+os.environ["OMP_NUM_THREADS"] = "1"  # a pool of threads does not live through a fork
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests")]
 
 from fuzz_mutations import mutate  # noqa: E402
-from fuzz_process import Outcome, run_batch  # noqa: E402
+from fuzz_process import Outcome, run_batch, warm  # noqa: E402
 from fuzz_readers import READERS, Files, Reader  # noqa: E402
 
 FOUND = HERE.parent / "tests" / "fuzz_corpus" / "found"
@@ -63,6 +65,7 @@ class Fuzzing:
 
     def run(self, seconds: float) -> None:
         """Fuzz for so long."""
+        warm(self.reader, self.seeds[0], self.folder)
         sound = run_batch(self.reader.read, [lambda files=files: files for files in self.seeds], self.folder)
         broken = [outcome for outcome in sound if outcome.kind != "result"]
         if broken:
@@ -88,6 +91,8 @@ class Fuzzing:
         if key in self.seen:
             return []
         self.seen.add(key)
+        if outcome.kind == "not made":
+            return []
         files = self.spoilt(number)
         if outcome.sound:
             return [files]
@@ -129,7 +134,7 @@ class Fuzzing:
         return files
 
     def summary(self) -> dict[str, Any]:
-        good = {"result", "InputError", "ComputationError"}
+        good = {"result", "InputError", "ComputationError", "not made"}
         return {
             "reader": self.name,
             "inputs": self.tried,

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fuzz_readers import Files
+from fuzz_readers import Files, Reader
 
 from midgap.structures.errors import ComputationError, InputError
 
@@ -48,7 +48,22 @@ class Outcome:
 
     @property
     def sound(self) -> bool:
-        return self.kind in ("result", "InputError", "ComputationError")
+        return self.kind in ("result", "InputError", "ComputationError", "not made")
+
+
+def warm(reader: Reader, files: Files, folder: Path) -> None:
+    """Read a sound file here, so that not every forked process has to import what reads it."""
+    _lay_out(files, folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reader.read(folder)
+
+
+def _lay_out(files: Files, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
 
 
 def run_batch(read: Callable[[Path], object], makers: Sequence[Callable[[], Files]], folder: Path) -> list[Outcome]:
@@ -75,6 +90,9 @@ def run_batch(read: Callable[[Path], object], makers: Sequence[Callable[[], File
         name = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"exit {os.WEXITSTATUS(status)}"
         kind = "hang" if name in ("SIGPROF", "SIGALRM", "SIGXCPU") else f"killed by {name}"
         outcomes.append(Outcome(kind, kind, cpu_s=MOST_CPU_S if kind == "hang" else 0.0))
+    elif sum("making" in line for line in lines) > begun:
+        # HDF5's library was broken by the file that was to be spoilt further: nothing was read.
+        outcomes.append(Outcome("not made", "not made"))
     if not outcomes:
         raise SystemExit("the fuzzing process itself broke down")
     return outcomes
@@ -91,11 +109,9 @@ def _child(read: Callable[[Path], object], makers: Sequence[Callable[[], Files]]
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for make in makers:
+        os.write(pipe, b'{"making": 1}\n')
         files = make()
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
+        _lay_out(files, folder)
         os.write(pipe, b'{"begun": 1}\n')
         outcome = limited(read, folder)
         os.write(pipe, (json.dumps(asdict(outcome)) + "\n").encode())

@@ -86,6 +86,7 @@ def _write_cif(sources: Sequence[Path], out: Path, reference: Path | None) -> li
     from midgap.structures.document import write_atomic
     from midgap.structures.errors import InputError
     from midgap.structures.export import cif
+    from midgap.structures.file_names import file_name
     from midgap.structures.model import Model
 
     texts: dict[str, str] = {}
@@ -104,7 +105,7 @@ def _write_cif(sources: Sequence[Path], out: Path, reference: Path | None) -> li
                 texts[finding.name] = cif(finding.geometry, finding.name, report.charge, *marked)
     if not texts:
         raise InputError("There is no crystal in what was given; CIF has no place for clusters.")
-    return [write_atomic(out / f"{name}.cif", text) for name, text in texts.items()]
+    return [write_atomic(out / f"{file_name(name)}.cif", text) for name, text in texts.items()]
 
 
 def _documents(path: Path) -> list[dict[str, Any]]:

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from midgap.experiment.parquet import read_parquet, write_parquet
 from midgap.experiment.records import IntensityLevel, ParticleRecord, Records
 from midgap.structures.document import write_atomic
@@ -136,18 +134,18 @@ def _record(row: Mapping[str, Any], where: str) -> ParticleRecord:
 
 def _particle_of_levels(rows: list[dict[str, Any]], path: Path) -> ParticleRecord:
     known = set(IntensityLevel.model_fields)
-    try:
-        levels = [IntensityLevel(**{k: v for k, v in row.items() if k in known and v is not None}) for row in rows]
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    levels = [
+        IntensityLevel.from_dict(
+            {k: v for k, v in row.items() if k in known and v is not None}, source=f"{path}, row {number + 1}"
+        )
+        for number, row in enumerate(rows)
+    ]
     left_out = sorted(set(rows[0]) - known - {"level_index", "level"})
     note = f"exported by Full SMS, {path.name}"
     if left_out:
         note += f"; not taken over: {', '.join(left_out)}"
-    return ParticleRecord(
-        software="Full SMS", source_file=path.name, particle_id=path.stem, levels=tuple(levels), notes={"levels": note}
-    )
+    fields = {"software": "Full SMS", "source_file": path.name, "particle_id": path.stem}
+    return ParticleRecord.from_dict(fields | {"levels": tuple(levels), "notes": {"levels": note}}, source=str(path))
 
 
 def _particles_of_fits(rows: list[dict[str, Any]], path: Path) -> Iterable[ParticleRecord]:
@@ -161,7 +159,8 @@ def _particles_of_fits(rows: list[dict[str, Any]], path: Path) -> Iterable[Parti
             group = fit["level_or_group_id"]
             if isinstance(group, int) and group >= 0:
                 names = ("tau_1_ns", "amp_1", "avg_lifetime_ns", "chi_squared")
-                levels.append(IntensityLevel(group_id=group, **{name: fit.get(name) for name in names}))
+                fields = {"group_id": group} | {name: fit.get(name) for name in names}
+                levels.append(IntensityLevel.from_dict(fields, source=f"{path}, particle {particle}"))
             else:
                 whole = fit
         yield _fitted(particle, whole, levels, path)
@@ -178,6 +177,9 @@ def _fitted(particle: str, fit: dict[str, Any] | None, levels: list[IntensityLev
     if fit is not None:
         n = range(1, 4)
         components = [k for k in n if fit.get(f"tau_{k}_ns") is not None]
+        for name, value in fit.items():
+            if name.startswith("tau_") and value is not None and not isinstance(value, int | float):
+                raise InputError(f"{path}, particle {particle}: {name} is {value!r}, not a number.")
         fields["tau_i_ns"] = [fit[f"tau_{k}_ns"] for k in components]
         for end, sign in (("lo", -1), ("hi", 1)):
             fields[f"tau_i_ns_{end}"] = [fit[f"tau_{k}_ns"] + sign * (fit.get(f"tau_{k}_std") or 0) for k in components]

@@ -137,7 +137,9 @@ def _read_structure(path: Path) -> IStructure:
             else:
                 from pymatgen.io.vasp import Poscar
 
-                structure = Poscar.from_str(path.read_text()).structure
+                text = path.read_text()
+                _check_counts(path, text)
+                structure = Poscar.from_str(text).structure
     except InputError:
         raise
     except Exception as error:
@@ -155,6 +157,17 @@ def _read_structure(path: Path) -> IStructure:
     return IStructure(structure.lattice, [_element(site).symbol for site in structure], structure.frac_coords)
 
 
+def _check_counts(path: Path, text: str) -> None:
+    """Pymatgen makes a list of as many atoms as a POSCAR claims before it looks for them."""
+    rows = text.splitlines()
+    for row in rows[5:7]:
+        words = row.split()
+        if words and words[0].isdecimal():
+            counts = [word for word in words if word.isdecimal()]
+            if any(len(word) > 9 for word in counts) or sum(map(int, counts)) > len(rows):
+                raise InputError(f"{path} is cut short: it announces more atoms than it has lines.")
+
+
 def _element(site) -> Element:
     specie = site.specie
     return getattr(specie, "element", specie)  # a Species (Pb2+) has an Element, a DummySpecies has not
@@ -163,10 +176,26 @@ def _element(site) -> Element:
 def _read_xyz(path: Path) -> Structure:
     from ase.io import read
 
+    _check_frames(path)
     atoms: Any = read(path, index=-1, format="extxyz")
     if not np.all(atoms.pbc) or abs(atoms.cell.volume) < 1e-6:
         raise InputError(f'{path} has no lattice; write it as extended XYZ with Lattice="..." in the second line.')
     return Structure(atoms.cell.array, atoms.get_chemical_symbols(), atoms.get_scaled_positions())
+
+
+def _check_frames(path: Path) -> None:
+    """ASE would look for as many atoms as a first line claims, for ever."""
+    rows = path.read_text().splitlines()
+    start = 0
+    while start < len(rows) and rows[start].strip():
+        count = rows[start].split()[0]
+        if not count.isdecimal() or len(count) > 9:
+            raise InputError(f"{path}: line {start + 1} is not a number of atoms ({count[:20]!r}).")
+        start += 2 + int(count)
+    if not 0 < start <= len(rows):
+        raise InputError(
+            f"{path} is cut short: it has {len(rows)} lines, the atoms it announces need {start or 'some'}."
+        )
 
 
 def check_distances(structure: IStructure, source: str, smallest_ang: float = 0.7) -> None:

@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pymatgen.core import Element, IMolecule, IStructure, Lattice
 
-from midgap.structures.errors import InputError
+from midgap.structures.errors import InputError, one_line
 from midgap.structures.unpacking import CutShortError, chunks
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def read_json(path: Path | str) -> Any:
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({_brief(str(error))}).") from None
+        raise InputError(f"{path} is not valid JSON ({error}).") from None
 
 
 _LONG_EXPONENT = re.compile(rb"[eE]\+?\d{3}")
@@ -100,12 +100,6 @@ def _finite(text: str) -> float:
 
 def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is no number")
-
-
-def _brief(message: str, longest: int = 300) -> str:
-    """A message that may quote a file, on one line of bounded length."""
-    message = " ".join("".join(sign if sign.isprintable() else " " for sign in message).split())
-    return message if len(message) <= longest else f"{message[:longest]}…"
 
 
 def _frozen_array(value: Any, dtype: type) -> np.ndarray:
@@ -240,14 +234,14 @@ class Document(BaseModel):
         data = {key: value for key, value in data.items() if not key.startswith("@")}
         schema, version = data.pop("schema", None), data.pop("schema_version", None)
         if schema is not None and schema != cls.schema_name():
-            raise InputError(f"{where}holds a {_brief(str(schema), 100)}, not a {cls.schema_name()}.")
+            raise InputError(f"{where}holds a {one_line(str(schema), 100)}, not a {cls.schema_name()}.")
         data = cls._upgraded(data, version, where)
         try:
             return cls.model_validate(data)
         except ValidationError as error:
             first = error.errors()[0]
-            place = _brief(".".join(str(part) for part in first["loc"]), 100) or "the whole"
-            message = _brief(first["msg"].removeprefix("Value error, "))
+            place = one_line(".".join(str(part) for part in first["loc"]), 100) or "the whole"
+            message = one_line(first["msg"].removeprefix("Value error, "), 300)
             if first["type"] == "extra_forbidden":
                 message = "there is no such field"
             more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

@@ -20,7 +20,6 @@ import contextlib
 import errno
 import json
 import os
-import re
 import selectors
 import signal
 import socket
@@ -39,6 +38,7 @@ from monty.json import MontyDecoder, MontyEncoder
 
 from midgap.structures.document import read_json, write_atomic
 from midgap.structures.errors import ComputationError, InputError
+from midgap.structures.file_names import file_name
 from midgap.workflows import store as stores
 from midgap.workflows.engines import ENGINE_NAMES, engine_named
 from midgap.workflows.processes import locked
@@ -256,9 +256,9 @@ class _Runner:
 
     def job_folder(self, entry: Entry) -> Path:
         job = entry.job
-        name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", job.name).strip("-.")[:60]
+        name = file_name(job.name)[:60]
         index = f".{job.index}" if job.index > 1 else ""
-        return self.folder / "jobs" / f"{name}-{job.uuid[-8:]}{index}"
+        return self.folder / "jobs" / f"{name}-{file_name(job.uuid[-8:])}{index}"
 
     # What goes on
 

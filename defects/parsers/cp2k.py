@@ -6,10 +6,10 @@ the electrostatic potential. CP2K appends to its output: the last run in the fil
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import erfc
 from pathlib import Path
 from typing import Any
 
@@ -383,7 +383,7 @@ def _kernel_warning(text: str) -> list[str]:
     reach = _number(text, r"HFX_INFO\| Cutoff Radius \[angstrom\]:\s+(\S+)")
     if kind is None or reach is None or "TRUNCATED" not in kind[1]:
         return []
-    left = erfc(HSE_OMEGA * reach / BOHR_ANG)
+    left = math.erfc(HSE_OMEGA * reach / BOHR_ANG)
     return [
         f"HSE06 with its exchange kernel erfc(ωr)/r cut off at {reach:.2f} Å, half the cell's width, where it is {left:.0%} "
         "of 1/r: at Γ alone the density matrix repeats with the cell. A wider cell cuts off less."
@@ -540,8 +540,9 @@ def _atoms_of(ldos: InputSection) -> list[int]:
     atoms: list[int] = []
     for part in " ".join(ldos.keywords.get("LIST", [])).split():
         first, _, last = part.partition("..")
-        if first.isdigit() and (last or first).isdigit():
-            atoms += range(int(first), int(last or first) + 1)
+        if all(word.isdecimal() and len(word) < 8 for word in (first, last or first)):
+            # Lists of one atom are wanted; of a longer one it is enough to see that it is longer.
+            atoms += range(int(first), min(int(last or first), int(first) + 1) + 1)
     return atoms
 
 
@@ -599,16 +600,22 @@ def _site_potentials(folder: Path, structure: IStructure | IMolecule) -> np.ndar
 
 def _read_cube(path: Path) -> np.ndarray | None:
     """Values of a cube file whose grid fills the cell, or None if it is cut short."""
-    with path.open() as stream:
+    most = path.stat().st_size
+    with path.open(errors="replace") as stream:
         head = [stream.readline() for _ in range(6)]
         try:
             atoms, shape = int(head[2].split()[0]), tuple(int(line.split()[0]) for line in head[3:6])
         except (ValueError, IndexError):
             return None
+        if not 0 <= atoms <= most or not all(0 < n <= most for n in shape):
+            return None
         for _ in range(atoms):
             stream.readline()
-        values = np.fromstring(stream.read(), sep=" ")
-    return values.reshape(shape) if values.size == np.prod(shape) else None
+        try:
+            values = np.fromstring(stream.read(), sep=" ")
+        except ValueError:
+            return None
+    return values.reshape(shape) if values.size == math.prod(shape) and np.isfinite(values).all() else None
 
 
 def smoothed_at(potential: np.ndarray, lattice: Lattice, frac_coords: np.ndarray, width_ang: float) -> np.ndarray:

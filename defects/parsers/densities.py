@@ -10,6 +10,7 @@ import numpy as np
 from midgap.defects.densities import StateDensity
 from midgap.defects.report import Level, LevelReport
 from midgap.structures.errors import InputError
+from midgap.structures.file_names import file_name
 
 SUFFIX = ".density.json"
 _ORBITAL = re.compile(r"WFN_0*(\d+)_([12])", re.IGNORECASE)
@@ -57,7 +58,7 @@ def write_densities(folder: Path | str, report: LevelReport, out: Path | str) ->
         As `level_densities`.
     """
     return [
-        found.write(Path(out) / f"{found.model or 'model'}_level{found.level}{SUFFIX}")
+        found.write(Path(out) / f"{file_name(found.model, 'model')}_level{found.level}{SUFFIX}")
         for found in level_densities(folder, report)
     ]
 

@@ -80,7 +80,8 @@ def _potentials(rows: list[str]) -> np.ndarray | None:
 
 def _last_number(line: str) -> float | None:
     words = re.findall(r"\d+\.?\d*", line)
-    return float(words[-1]) if words else None
+    value = float(words[-1]) if words else np.inf
+    return value if np.isfinite(value) else None
 
 
 def _time(line: str) -> datetime | None:

@@ -15,6 +15,7 @@ import numpy as np
 from pymatgen.core import IMolecule
 
 from midgap.defects.electronic_structure import ElectronicStructure, Provenance, TransitionDipoles, near_the_gap
+from midgap.defects.parsers.pyscf_tables import check_tables
 from midgap.structures.errors import InputError
 from midgap.structures.model import PointCharges
 from midgap.structures.theory import LevelOfTheory
@@ -276,16 +277,31 @@ def read_checkpoint(path: Path | str, theory: LevelOfTheory) -> ElectronicStruct
         mol._atom = [(str(symbol), list(position)) for symbol, position in data["_atom"]]
         mol.charge, mol.cart = int(data.get("charge", 0)), bool(data.get("cart", False))
         mol._built = True
+        check_tables(mol)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file.") from None
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path} is not a checkpoint of a molecular PySCF calculation ({error}).") from None
-    if any(np.iscomplexobj(array) for array in arrays) or arrays[1].shape[-2] != mol.nao:
+    except (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{path} is not a checkpoint of a molecular PySCF calculation ({reason}).") from None
+    if any(array.dtype.kind not in "fiu" or not np.isfinite(array).all() for array in (*arrays, np.array(energy))):
+        raise InputError(
+            f"{path} holds orbitals that are no real numbers; midgap reads scalar molecular PySCF calculations."
+        )
+    shape = arrays[1].shape
+    if (
+        len(shape) not in (2, 3)
+        or shape[-2] != mol.nao
+        or any(a.shape != (*shape[:-2], shape[-1]) for a in arrays[::2])
+    ):
         raise InputError(f"{path} holds spinors or k-points; midgap reads scalar molecular PySCF calculations.")
-    return electronic_structure(
-        mol,
-        Orbitals.from_arrays(*arrays),
-        theory,
-        provenance=Provenance(engine="pyscf", settings={"read from": Path(path).name}),
-        total_energy_eV=energy * EV_PER_HARTREE,
-    )
+    try:
+        return electronic_structure(
+            mol,
+            Orbitals.from_arrays(*arrays),
+            theory,
+            provenance=Provenance(engine="pyscf", settings={"read from": Path(path).name}),
+            total_energy_eV=energy * EV_PER_HARTREE,
+        )
+    except (ValueError, IndexError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{path}: its orbitals do not belong to its atoms ({reason}).") from None

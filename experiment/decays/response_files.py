@@ -40,6 +40,8 @@ def read_response(path: Path | str) -> Response:
         raise InputError(f"{path} is not a table of ns and counts ({str(error)[:100]}).") from None
     if table.shape[1] != 2 or len(table) < 8:
         raise InputError(f"{path} must have two columns, ns and counts, and not {table.shape[1]} of {len(table)} rows.")
+    if not (np.abs(table) < 1e15).all():
+        raise InputError(f"{path} holds times or counts that are no numbers.")
     steps = np.diff(table[:, 0])
     if not steps[0] > 0 or np.ptp(steps) > 0.01 * steps[0]:
         raise InputError(f"{path}: the times in the first column must ascend in even steps of ns.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,10 @@ class PhotonHdf5:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._file = _open(self.path)
+        with _damage_in_words(self.path):
+            self._read_head()
+
+    def _read_head(self) -> None:
         if "photon_data0" in self._file:
             raise InputError(f"{self.path} holds photons of several spots; write one file a spot.")
         self._times = self._column("timestamps")
@@ -71,14 +76,15 @@ class PhotonHdf5:
         last = 0
         for start in range(0, self._times.shape[0], n_records):
             which = slice(start, start + n_records)
-            time = self._times[which].astype(np.int64)
+            with _damage_in_words(self.path):
+                time = self._times[which].astype(np.int64)
+                channel = self._array("detectors", which, len(time)).astype(np.uint8)
+                dtime = self._array("nanotimes", which, len(time)).astype(np.int32) if self.mode == "T3" else None
             if np.any(np.diff(time) < 0) or time[0] < last:
                 raise InputError(
                     f"{self.path}: the time stamps run backwards near photon {start}; sort the file first."
                 )
             last = self.duration = int(time[-1])
-            channel = self._array("detectors", which, len(time)).astype(np.uint8)
-            dtime = self._array("nanotimes", which, len(time)).astype(np.int32) if self.mode == "T3" else None
             yield PhotonStream(
                 self.mode, time, channel, self.time_unit_s, dtime, self.dtime_unit_s, self.duration, self.header
             )
@@ -110,7 +116,7 @@ class PhotonHdf5:
         return "T3"
 
     def _rates(self) -> list[float]:
-        rates = np.atleast_1d(np.asarray(self._get("setup/laser_repetition_rates")))
+        rates = np.ravel(self._get("setup/laser_repetition_rates"))
         return [float(rate) for rate in rates if rate > 0] if rates.dtype.kind in "iuf" else []
 
     def _array(self, name: str, which: slice, n: int) -> Any:
@@ -150,6 +156,17 @@ class PhotonHdf5:
         return float(value.ravel()[0])
 
 
+@contextlib.contextmanager
+def _damage_in_words(path: Path) -> Iterator[None]:
+    """What HDF5's library says to a file whose inside is broken, as a sentence."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
+        raise InputError(f"{path} is a damaged HDF5 file ({str(error)[:120] or type(error).__name__}).") from None
+
+
 def _open(path: Path) -> Any:
     try:
         import h5py
@@ -159,7 +176,7 @@ def _open(path: Path) -> Any:
         raise InputError(f"{path}: there is no such file.")
     try:
         return h5py.File(path, "r")
-    except OSError as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{path} is not a readable HDF5 file ({str(error)[:120]}).") from None
 
 
