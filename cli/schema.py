@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from midgap.structures.document import Document
 
 PUBLISHED = {
+    "Crystal": "structures.crystals",
     "Model": "structures.model",
     "LevelOfTheory": "structures.theory",
     "ElectronicStructure": "defects.electronic_structure",
     "LevelReport": "defects.report",
     "Levels": "defects.report",
+    "StateDensity": "defects.densities",
     "FormationStudy": "defects.formation_study",
     "FormationEnergies": "defects.formation",
     "FormationReport": "defects.formation_study",
@@ -27,7 +29,9 @@ PUBLISHED = {
     "CalculationResult": "workflows.calculation",
     "ParticleRecord": "experiment.records",
     "Records": "experiment.records",
+    "ParticleCurves": "experiment.curves",
     "PhaseFraction": "experiment.phase_purity",
+    "CandidateList": "experiment.evidence.named_candidates",
     "PublishedValues": "experiment.comparison",
     "Comparison": "experiment.comparison",
 }

@@ -11,6 +11,7 @@ import pytest
 
 from midgap.cli.schema import PUBLISHED, published, write_schemas
 from midgap.defects.configuration_coordinate import from_four_energies
+from midgap.defects.densities import StateDensity
 from midgap.defects.electronic_structure import Provenance
 from midgap.defects.emission_study import EmissionReport, EmissionStudy
 from midgap.defects.formation_study import FormationReport, FormationStudy
@@ -19,9 +20,13 @@ from midgap.defects.parsers import read_folder
 from midgap.defects.phases import Phase, stability_region
 from midgap.defects.report import Levels
 from midgap.defects.vibrations import Modes
+from midgap.experiment.blinking.levels import Trace
 from midgap.experiment.comparison import compare, published_values
+from midgap.experiment.curves import ParticleCurves
+from midgap.experiment.evidence.named_candidates import CandidateList
 from midgap.experiment.phase_purity import PhaseFraction
 from midgap.experiment.records import ParticleRecord, Quantity, Records, published_records
+from midgap.structures.crystals import Crystal
 from midgap.structures.document import Document, FloatArray
 from midgap.structures.errors import InputError
 from midgap.structures.schema import breaks, json_schema
@@ -128,6 +133,10 @@ def documents():
     diagram = from_four_energies(5.0, -10.0, -9.8, -7.0, -6.8)
     coupling = Coupling.of(0.02, 3.0)
     made = [
+        Crystal.read(ROOT / "structures" / "data" / "Cs4PbBr6.json"),
+        StateDensity.read(next((folder / "densities").glob("*.json"))),
+        ParticleCurves(particle_id="1", trace=Trace(bin_s=0.01, counts=[3, 5, 4])),
+        CandidateList.read(ROOT / "experiment" / "data" / "Cs4PbBr6_candidates.json"),
         finished.model,
         finished.electronic_structure.theory,
         finished.electronic_structure,
