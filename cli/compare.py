@@ -35,7 +35,8 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]FILE",
-            help="A computed emission as one more candidate: what `midgap emission --json` printed, or its diagram or study.",
+            help="A computed emission as one more candidate: what `midgap emission --json` printed, or its diagram or study. "
+            "With the NAME of a transition between levels it takes that one's place.",
         ),
     ] = None,
     candidates: Annotated[

@@ -14,6 +14,7 @@ from midgap.experiment.evidence.candidates import (
     best_theory,
     filling,
     rounded_up,
+    superseded,
     unique_names,
 )
 from midgap.experiment.evidence.collected import collect
@@ -177,7 +178,7 @@ def compare(
     material = next((model.material for model in levels.models), records.material)
     published = published_or_none(material) if published is None else published
     others = known_candidates(material) if others is None else others
-    candidates = unique_names((*from_levels(levels, refractive_index), *others))
+    candidates = unique_names((*superseded(from_levels(levels, refractive_index), others), *others))
     place = min(REFERENCE, len(assumptions) - 1) if reference is None else reference
     if not 0 <= place < len(assumptions):
         raise InputError(f"There is no assumption {place}; there are {len(assumptions)}.")

@@ -230,6 +230,14 @@ def test_hundreds_of_particles_by_the_command(run, tmp_path):
     assert out.stat().st_size < 200_000
 
 
+def test_an_emission_takes_the_place_of_its_level(tmp_path, diagram):
+    emission = from_emission(read_emission(diagram.write(tmp_path / "cc.json")), "V_Br_q0:level-VBM")
+    comparison = compare(example(), PL, others=[emission])
+    same = [c for c in comparison.candidates if c.name.startswith("V_Br_q0:level-VBM")]
+    assert [(c.origin, c.counted) for c in same] == [("levels", False), ("emission", True)]
+    assert comparison.totals.left_out["V_Br_q0:level-VBM"] == "its emission is computed"
+
+
 def test_more_candidates_by_the_command(run, tmp_path, diagram):
     mine = tmp_path / "mine.yaml"
     mine.write_text(YAML)

@@ -120,6 +120,15 @@ def unique_names(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     return tuple(out)
 
 
+def superseded(levels: Iterable[Candidate], others: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Transitions of levels, those not counted whose name a computed emission has: it is the better prediction of the same."""
+    emissions = {other.name for other in others if other.origin == "emission"}
+    reason = "its emission is computed"
+    return tuple(
+        c.model_copy(update={"counted": False, "not_counted": reason}) if c.name in emissions else c for c in levels
+    )
+
+
 def best_theory(things: Sequence[Candidate] | Sequence[LevelReport]) -> LevelOfTheory:
     """The highest theory among them: hybrid before semilocal, with spin-orbit coupling before without."""
     theories = [thing.theory for thing in things if thing.theory is not None]

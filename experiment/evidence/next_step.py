@@ -190,10 +190,9 @@ def _after(
         widths = prediction.widths(assumption)
         known = None if data is None else data.population(prediction.spread)
         x = prediction.nodes(widths) if known is None else np.union1d(known.mean, prediction.nodes(widths))
-        density = prediction.density(x, widths)
-        if known is not None:
-            log_f = known.at(x)
-            density = density * np.exp(log_f - log_f[density > 0].max())
+        with np.errstate(divide="ignore"):
+            log_p = np.log(prediction.density(x, widths)) + (0.0 if known is None else known.at(x))
+        density = np.exp(log_p - log_p.max())
         mass = np.append(0.0, np.cumsum(0.5 * np.diff(x) * (density[1:] + density[:-1])))
         parts.append((x, mass / mass[-1]))
     # Between the outermost places where a candidate has more than a millionth of itself.

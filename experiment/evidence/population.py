@@ -107,11 +107,11 @@ class Measurements:
 def _row(quantity: Quantity, observable: Observable) -> tuple[float, float, float, float, float]:
     ends = [None if x is None else observable.scale(x) for x in (quantity.value, quantity.lo, quantity.hi)]
     value, lo, hi = ends
-    if value is None:
-        soft = observable.feasible
-        return math.nan, soft, soft, -math.inf if lo is None else lo, math.inf if hi is None else hi
-    if not math.isfinite(value):  # the logarithm of nothing
-        return math.nan, observable.feasible, observable.feasible, -math.inf, math.inf if hi is None else hi
+    if value is None or not math.isfinite(value):
+        # On a logarithmic scale zero has no place: such an end bounds nothing.
+        low = -math.inf if lo is None or not math.isfinite(lo) else lo
+        high = math.inf if hi is None or not math.isfinite(hi) else hi
+        return math.nan, observable.feasible, observable.feasible, low, high
     below = None if lo is None or not math.isfinite(lo) else (value - lo) / Z95
     above = None if hi is None or not math.isfinite(hi) else (hi - value) / Z95
     # One-sided intervals: the side that is known. None: as good as a good measurement.
