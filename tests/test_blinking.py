@@ -1,5 +1,6 @@
 """Change points against exact thresholds and known truth; levels and dwell times against known truth."""
 
+import itertools
 import math
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.stats import f as f_distribution
 from midgap.experiment.blinking import change_point_kernel as kernel
 from midgap.experiment.blinking.change_points import find_change_points, threshold
 from midgap.experiment.blinking.dwell_times import DwellTimes, dwell_times, fit_power_law, fit_truncated_power_law
+from midgap.experiment.blinking.level_kernel import best_path
 from midgap.experiment.blinking.levels import cluster_levels, intensity_histogram, intensity_trace, on_fraction
 from midgap.structures.errors import InputError
 
@@ -116,11 +118,21 @@ def test_a_short_dip_between_equal_levels_is_not_missed():
     assert both >= 19
 
 
-@pytest.mark.parametrize("rates", [(8000,), (8000, 800), (10_000, 5000), (12_000, 6000, 1500)])
-def test_number_and_rates_of_levels(rates):
+@pytest.mark.parametrize(
+    ("rates", "dwell_s"),
+    [
+        ((8000,), 0.25),
+        ((8000, 800), 0.25),
+        ((10_000, 5000), 0.25),
+        ((12_000, 6000, 1500), 0.25),
+        ((10_000, 7000), 0.05),
+    ],
+)
+def test_number_and_rates_of_levels(rates, dwell_s):
+    """The last: stays of 350 photons, of which change points miss half; pieces that hold two levels are no third one."""
     rng, right = np.random.default_rng(7), 0
     for _ in range(5):
-        time, _ = telegraph(rng, rates, 0.25, 40)
+        time, _ = telegraph(rng, rates, dwell_s, 40)
         levels = cluster_levels(time, find_change_points(time), 40.0)
         if len(levels.rate_cps) == len(rates):
             right += 1
@@ -129,6 +141,42 @@ def test_number_and_rates_of_levels(rates):
             assert (levels.end_time_s - levels.start_time_s).sum() == pytest.approx(40.0)
             assert (np.diff(levels.level) != 0).all()
     assert right >= 4
+
+
+def test_path_is_the_best_of_all_paths():
+    """Against every sequence of three levels for seven photons."""
+    rng = np.random.default_rng(14)
+    for _ in range(20):
+        time, rates, switch, rest = (
+            np.cumsum(rng.exponential(size=7)),
+            np.array([0.2, 1.0, 6.0]),
+            0.2,
+            rng.exponential(),
+        )
+        intervals, path = np.diff(time, prepend=0.0), np.empty(7, np.int8)
+        value, photons, seconds = best_path(time, rest, rates, switch, path)
+
+        def joint(levels, intervals=intervals, rest=rest, rates=rates, switch=switch):
+            chosen = rates[list(levels)]
+            moves = np.count_nonzero(np.diff(levels))
+            emitted = float((np.log(chosen) - chosen * intervals).sum() - chosen[-1] * rest)
+            # No change comes before the first photon.
+            return emitted + moves * math.log(switch / 2) + (7 - moves) * math.log(1 - switch) - math.log(3)
+
+        best = max(itertools.product(range(3), repeat=7), key=joint)
+        assert value == pytest.approx(joint(best)) and joint(path.tolist()) == pytest.approx(value)
+        np.testing.assert_array_equal(photons, np.bincount(path, minlength=3))
+        assert seconds.sum() == pytest.approx(time[-1] + rest)
+
+
+def test_a_short_burst_is_not_what_on_means():
+    rng = np.random.default_rng(15)
+    time, _ = telegraph(rng, (10_000, 1000), 0.2, 20)
+    burst = np.sort(rng.uniform(7.0, 7.001, 400))
+    time = np.sort(np.concatenate([time, burst]))
+    levels = cluster_levels(time, find_change_points(time), 20.0)
+    assert [q.value for q in levels.rate_cps] == pytest.approx([1000, 10_000, 400_000], rel=0.1)
+    assert levels.label == ("GRAY", "ON", "ON") and levels.time_fraction[2] < 1e-3
 
 
 def test_labels_and_on_fraction():

@@ -1,7 +1,9 @@
-"""Which segments of a trajectory have the same rate: agglomeration, then expectation-maximisation, then BIC.
+"""Which levels a trajectory has: agglomeration of segments, expectation-maximisation, the most likely path, then BIC.
 
 L. P. Watkins and H. Yang, J. Phys. Chem. B 109, 617 (2005), doi 10.1021/jp0467548. A segment of n photons in time T
-at rate λ has the likelihood λ^n e^{-λT}.
+at rate λ has the likelihood λ^n e^{-λT}. Segments between change points are where levels begin to be sought. They do not
+decide how many there are: where a short stay was missed, a segment holds photons of two levels and looks like a third. So
+for each number of levels the photons are followed anew, and the likelihoods of these paths are compared.
 """
 
 from __future__ import annotations
@@ -13,10 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from midgap.experiment.compiled import compiled
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 PATIENCE = 3
+MOST_ROUNDS = 10
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,49 @@ def cluster(photons: Ints, duration_s: Floats, max_levels: int, n_levels: int | 
         if n - best >= PATIENCE:
             break
     return found
+
+
+@dataclass(frozen=True)
+class Path:
+    """The levels of photons one by one, each of the interval before it.
+
+    Attributes
+    ----------
+    rate_cps
+        Ascending, shape (n_levels,).
+    level
+        Shape (n_photons,), int8.
+    bic
+        2 ln L - (G + 1) ln N, for G rates and one probability of a change; L is of the photons and the path together.
+    """
+
+    rate_cps: Floats
+    level: NDArray[np.int8]
+    bic: float
+
+
+def follow(time_s: Floats, duration_s: float, rates: Floats, n_changes: int) -> Path:
+    """The most likely path through levels of about these rates, which it settles; some may end unused."""
+    kernel = compiled("blinking.level_kernel")
+    n = len(time_s)
+    rates = np.unique(np.maximum(rates, 0.1 / duration_s))
+    level, value = np.zeros(n, np.int8), -math.inf
+    switch = min((n_changes + 0.5) / n, 0.5)
+    for _ in range(MOST_ROUNDS):
+        path = np.empty(n, np.int8)
+        new, photons, seconds = kernel.best_path(time_s, duration_s - time_s[-1], rates, switch, path)
+        if new - value < 1e-3:
+            break
+        level, value = path, new
+        used = seconds > 0
+        rates = np.maximum(photons[used], 0.1) / seconds[used]
+        order = np.argsort(rates)
+        rates = rates[order]
+        names = np.zeros(len(used), np.int8)
+        names[np.flatnonzero(used)[order]] = np.arange(len(rates))
+        level = names[level]
+        switch = min((kernel.count_changes(level) + 0.5) / n, 0.5)
+    return Path(rates, level, 2 * value - (len(rates) + 1) * math.log(n))
 
 
 def _agglomerate(photons: Ints, duration_s: Floats, max_levels: int) -> dict[int, Floats]:

@@ -9,12 +9,15 @@ import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat
 
 from midgap.experiment.blinking.change_points import ChangePoints
-from midgap.experiment.blinking.level_clustering import cluster
+from midgap.experiment.blinking.level_clustering import cluster, follow
 from midgap.experiment.records import IntensityLevel, Quantity
 from midgap.structures.document import Document, FloatArray, IntArray
 from midgap.structures.errors import InputError
 
 Label = Literal["ON", "GRAY", "OFF"]
+SUBSTANTIAL = 0.05
+"""A level with less than this part of the signal's photons is not what others are held against, however bright."""
+MISPLACED = 0.5
 FEWEST_SEGMENTS, FEWEST_EXPECTED = 5, 5.0
 """How many segments, and of how many photons, tell how far they differ."""
 
@@ -40,7 +43,7 @@ class IntensityLevels(Document):
     bic
         By number of levels tried; the largest is taken.
     off_below, on_above
-        The fractions of the brightest level's rate that the labels go by.
+        The labels go by these fractions of the rate of the brightest level that gives a substantial part of the photons.
     """
 
     first_photon: IntArray
@@ -110,7 +113,7 @@ def cluster_levels(
     off_below: float = 0.05,
     on_above: float = 0.5,
 ) -> IntensityLevels:
-    """Group the segments between change points into levels of equal rate.
+    """The levels of a trajectory, from the change points on, and when the emitter is in which (`level_clustering`).
 
     Parameters
     ----------
@@ -118,7 +121,8 @@ def cluster_levels(
         None: chosen by BIC among 1 to ``max_levels``.
     off_below, on_above
         A level is OFF below this fraction of the brightest level's rate, ON from this fraction on, and GRAY between;
-        both net of ``background_cps``. They are conventions, not results.
+        both net of ``background_cps``; the brightest is that with at least `SUBSTANTIAL` of the photons, so that a short
+        burst does not turn all else into GRAY. They are conventions, not results.
 
     Raises
     ------
@@ -141,21 +145,25 @@ def cluster_levels(
     photons, dwell, first, start = photons[there], dwell[there], first[:-1][there], bounds[:-1][there]
     if n_levels is not None and not 1 <= n_levels <= photons.size:
         raise InputError(f"{photons.size} segments make 1 to {photons.size} levels, not {n_levels}.")
-    tried = cluster(photons, dwell, min(max_levels, photons.size), n_levels)
-    bic = {n: clustering.bic for n, clustering in tried.items()}
-    best = tried[n_levels or max(bic, key=bic.__getitem__)]
-    used, level = np.unique(best.level, return_inverse=True)
-    heads = np.concatenate([[0], np.nonzero(np.diff(level))[0] + 1])
-    segment_photons = np.add.reduceat(photons, heads)
+    paths = {}
+    for n, clustering in cluster(photons, dwell, min(max_levels, photons.size), n_levels).items():
+        n_changes = int(np.count_nonzero(np.diff(clustering.level)))
+        paths[n] = follow(time, duration_s, clustering.rate_cps, n_changes)
+    bic = {n: path.bic for n, path in paths.items()}
+    of_photon = paths[n_levels or max(bic, key=bic.__getitem__)].level
+    first, start, dwell = _stays(of_photon, time, duration_s)
+    photons = np.diff(np.append(first, time.size))
+    used, level = np.unique(of_photon[first], return_inverse=True)
     totals, times = (np.bincount(level, weights=x, minlength=used.size) for x in (photons, dwell))
     net = np.maximum(totals / times - background_cps, 0.0)
-    part = net / max(net.max(), 1e-300)
+    signal = net * times
+    part = net / max(net[signal >= SUBSTANTIAL * signal.sum()].max(), 1e-300)
     return IntensityLevels(
-        first_photon=first[heads],
-        num_photons=segment_photons,
-        start_time_s=start[heads],
-        end_time_s=np.append(start[heads][1:], duration_s),
-        level=level[heads],
+        first_photon=first,
+        num_photons=photons,
+        start_time_s=start,
+        end_time_s=start + dwell,
+        level=level,
         rate_cps=tuple(_rate(photons[level == i], dwell[level == i]) for i in range(used.size)),
         time_fraction=times / times.sum(),
         label=tuple("OFF" if x < off_below else "ON" if x >= on_above else "GRAY" for x in part),
@@ -164,6 +172,17 @@ def cluster_levels(
         off_below=off_below,
         on_above=on_above,
     )
+
+
+def _stays(of_photon: np.ndarray, time: np.ndarray, duration_s: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First photon, start and dwell time of each stay in a level; photons of one time are not torn apart."""
+    of_photon = of_photon.copy()
+    torn = np.nonzero((np.diff(time) == 0) & (np.diff(of_photon) != 0))[0]
+    for i in torn:
+        of_photon[i + 1] = of_photon[i]
+    first = np.concatenate([[0], np.nonzero(np.diff(of_photon))[0] + 1])
+    start = np.concatenate([[0.0], time[first[1:] - 1]])
+    return first, start, np.diff(np.append(start, duration_s))
 
 
 def on_fraction(levels: IntensityLevels, ci_level: float = 0.95, resamples: int = 2000) -> Quantity:
@@ -190,7 +209,8 @@ def _rate(photons: Any, time_s: Any) -> Quantity:
     """Rate of the segments of a level, each with its photons and its time.
 
     The exact interval of a Poisson count (F. Garwood, Biometrika 28, 437 (1936)), widened where the segments differ by
-    more than such counts do: where a change is off its place, or was missed, photons of other levels are among them.
+    more than such counts do: where a change was missed, photons of other levels are among them. Where stays end is chosen
+    by the photons themselves, which moves each by `MISPLACED` photons or so in one direction; both ends make room for that.
     """
     from scipy.stats import chi2
 
@@ -205,4 +225,5 @@ def _rate(photons: Any, time_s: Any) -> Quantity:
         deviance = 2 * float((m - d + d * np.log(np.maximum(d, 1e-300) / m)).sum())
         factor = math.sqrt(max(deviance / (m.size - 1), 1.0))
         lo, hi = max(value - factor * (value - lo), 0.0), value + factor * (hi - value)
-    return Quantity(value=value, lo=lo, hi=hi)
+    room = MISPLACED * np.size(time_s) / total
+    return Quantity(value=value, lo=max(lo - room, 0.0), hi=hi + room)

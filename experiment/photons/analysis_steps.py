@@ -233,8 +233,8 @@ def follow_blinking(found: ParticleAnalysis, stream: PhotonStream) -> dict[str, 
     with suppress(InputError):  # too short for it
         found.level_sharpness = level_sharpness(found.trace, levels, options.ci_level)
     found.notes["levels"] = (
-        f"{len(changes.photon)} change points, {len(levels.rate_cps)} levels by BIC; ON from {levels.on_above:.0%} and OFF "
-        f"below {levels.off_below:.0%} of the brightest level's rate, GRAY between; tau_1_ns by one exponential from "
+        f"{len(changes.photon)} change points, {len(levels.rate_cps)} levels by BIC of the paths through them; ON from {levels.on_above:.0%} and OFF "
+        f"below {levels.off_below:.0%} of the brightest substantial level's rate, GRAY between; tau_1_ns by one exponential from "
         f"{options.min_photons} photons on"
     )
     fields: dict[str, Any] = {"levels": segments, "on_fraction": on_fraction(levels, options.ci_level)}
