@@ -6,6 +6,9 @@
 import numpy as np
 from numba import njit
 
+BLOCK = 2048
+"""Photons looked at together: few enough to stay near the processor."""
+
 
 @njit(cache=True, nogil=True)
 def pick_t3(times, channels, dtimes, carry, time, channel, dtime):
@@ -79,30 +82,66 @@ def pulse_lags(time, channel, dtime, first_new, detectors, starts, gate_of, coun
     that of its shorter delay. lag = pulse of the second detector's photon - that of the first's. The outermost
     lags, ±(max_lag + 1), are room for photons at the border, and not complete.
     """
-    outer = (counts.shape[0] - 1) // 2
-    n_bins = len(gate_of)
-    pulses, sides, gates = np.empty(len(time), np.int64), np.empty(len(time), np.int8), np.empty(len(time), np.int8)
-    n, old = 0, 0
-    for i in range(len(time)):
-        side = 0 if channel[i] == detectors[0] else 1
-        if channel[i] == detectors[side] and 0 <= dtime[i] < n_bins:
-            delay = dtime[i] - starts[side]
-            before = delay < 0
-            gate = gate_of[delay + n_bins * before]
-            pulses[n], sides[n], gates[n] = time[i] - before, side, gate
-            n += 1
-            if i < first_new:
-                old += 1
-            else:
-                singles[side, gate] += 1
+    pulses = np.empty(len(time) + 1, np.int64)
+    sides, gates = np.empty(len(time) + 1, np.int8), np.empty(len(time) + 1, np.int8)
+    side_of, start_of = np.full(256, -1, np.int8), np.zeros(256, np.int64)
+    for side in range(2):
+        side_of[detectors[side]], start_of[detectors[side]] = side, starts[side]
+    old = _sort_out(time[:first_new], channel, dtime, side_of, start_of, gate_of, pulses, sides, gates, 0)
+    new = time[first_new:], channel[first_new:], dtime[first_new:]
+    n = _sort_out(new[0], new[1], new[2], side_of, start_of, gate_of, pulses, sides, gates, old)
     for i in range(old, n):
-        pulse, side, gate, sign = pulses[i], sides[i], gates[i], 2 * sides[i] - 1
-        j = i - 1
-        # Pulses can be out of order by one, so a photon farther back than this is out of reach.
-        while j >= 0 and -outer <= pulse - pulses[j] <= outer:
-            # Two photons of one detector add nothing: an addition is quicker than a branch that nobody can foresee.
-            counts[sign * (pulse - pulses[j]) + outer, min(gate, gates[j])] += side ^ sides[j]
-            j -= 1
+        singles[sides[i], gates[i]] += 1
+    pairs(pulses, sides, gates, old, n, counts)
+
+
+@njit(cache=True, nogil=True)
+def _sort_out(time, channel, dtime, side_of, start_of, gate_of, pulses, sides, gates, n):
+    """Pulse, detector and gate of the photons of either detector, from place ``n`` on; the place after them."""
+    n_bins = np.int64(len(gate_of))
+    for i in range(len(time)):
+        side, here = side_of[channel[i]], np.int64(dtime[i])
+        there = (side >= 0) & (here >= 0) & (here < n_bins)
+        delay = here * there - start_of[channel[i]]
+        before = delay < 0
+        pulses[np.uint64(n)], sides[np.uint64(n)] = time[i] - before, side
+        gates[np.uint64(n)] = gate_of[np.uint64(delay + n_bins * before)]
+        n += there
+    return n
+
+
+@njit(cache=True, nogil=True)
+def pairs(pulses, sides, gates, first, n, counts):
+    """Add the pairs of the photons from ``first`` to ``n`` with those before them.
+
+    Whether the photon before is near enough is chance, which no processor can foresee, and a wrong guess costs as much as
+    some pairs. So nothing here is guessed: of a block of photons those are kept, by arithmetic, that have one within
+    reach; of these those that have a second one; and so on until none is left.
+    """
+    outer, n_gates = (counts.shape[0] - 1) // 2, counts.shape[1]
+    table, reach = counts.reshape(counts.size), np.uint64(2 * outer)
+    near = np.empty(BLOCK, np.int64)
+    for begin in range(first, n, BLOCK):
+        left = 0
+        for i in range(begin, min(begin + BLOCK, n)):
+            near[np.uint64(left)] = i
+            apart = pulses[np.uint64(i)] - pulses[np.uint64(max(i - 1, 0))]
+            left += (np.uint64(apart + outer) <= reach) & (i > 0)
+        back = 1
+        while left > 0:
+            kept = 0
+            for k in range(left):
+                i = near[np.uint64(k)]
+                this, other, next_ = np.uint64(i), np.uint64(i - back), np.uint64(max(i - back - 1, 0))
+                pulse, side = pulses[this], np.int64(sides[this])
+                row = (2 * side - 1) * (pulse - pulses[other]) + outer
+                # Two photons of one detector add nothing.
+                table[np.uint64(row * n_gates + min(gates[this], gates[other]))] += side ^ np.int64(sides[other])
+                near[np.uint64(kept)] = i
+                # Pulses can be out of order by one, so a photon farther back than this is out of reach.
+                kept += (np.uint64(pulse - pulses[next_] + outer) <= reach) & (i > back)
+            left = kept
+            back += 1
 
 
 @njit(cache=True, nogil=True)
