@@ -15,6 +15,7 @@ from typing import Any
 from results import Cost, cost_of, finished, level, relaxation
 from studies import write_studies
 
+from midgap.defects.band_edges import band_edges
 from midgap.defects.electronic_structure import ElectronicStructure
 from midgap.defects.emission import Screening
 from midgap.structures.document import write_atomic
@@ -76,12 +77,18 @@ def energy(stage: str, result: CalculationResult) -> dict[str, Any]:
         "formula": cell.structure.composition.formula.replace(" ", ""),
         "atoms": len(cell.structure),
         "kpoints": list(cell.theory.kpoints),
+        "gap_eV": _gap(cell),
         "energy_eV": cell.total_energy_eV,
         "energy_theory": cell.energy_theory,
         "terms_eV": {name: round(value, 5) for name, value in cell.energy_terms_eV.items()},
         "sources": {k: v for k, v in result.model.provenance.items() if k in ("lattice", "coordinates", "place")},
         "wall_s": None if result.provenance.wall_time_s is None else round(result.provenance.wall_time_s),
     }
+
+
+def _gap(cell: ElectronicStructure) -> float | None:
+    edges = band_edges(cell)
+    return None if edges.gap_eV is None else round(edges.gap_eV, 4)
 
 
 def _host(result: CalculationResult, hosts: Sequence[CalculationResult]) -> ElectronicStructure | None:

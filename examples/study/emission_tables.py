@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 from cells import HOLE, NAMES, WARM_K, eV, lowest_level, table
 from reports import Results
+from scipy.constants import Boltzmann, e
 from studies import vertical_energies
 
+from midgap.defects.configuration_coordinate import ConfigurationCoordinate, curvature
 from midgap.defects.emission import Screening
 from midgap.defects.radiative import radiative_lifetime
 
@@ -90,22 +93,39 @@ def difference(results: Results) -> Iterator[str]:
 
 
 def lines(results: Results) -> Iterator[str]:
-    """The lines of the effective mode."""
+    """The lines: of the effective mode, and by the slope of the lower state where the upper one sits."""
     rows = []
     for name, report in results.emissions().items():
         diagram = report.diagram
-        warm = next((line for line in report.lines if line.temperature_K == WARM_K), report.lines[-1])
+        warm = next(line for line in report.lines if line.temperature_K == WARM_K)
+        error = diagram.ground.phonon_uncertainty_eV
         rows.append(
             [
                 name,
                 f"{diagram.delta_q:.1f}",
-                f"{1e3 * diagram.ground.phonon_eV:.1f}",
+                f"{1e3 * diagram.ground.phonon_eV:.1f}" + ("" if error is None else f" ± {1e3 * error:.1f}"),
                 f"{diagram.huang_rhys_emission:.0f}",
-                f"{diagram.emission_eV:.2f}",
+                eV(diagram.emission_eV),
                 f"{1e3 * warm.fwhm_eV:.0f}",
+                f"{1e3 * width_by_slope_eV(diagram, WARM_K):.0f}",
             ]
         )
-    yield from table(["", "ΔQ, amu^½ Å", "ħω, meV", "Huang-Rhys", "vertical, eV", "FWHM at 300 K, meV"], rows)
+    heads = ["", "ΔQ, amu^½ Å", "ħω, meV", "Huang-Rhys", "vertical, eV", "FWHM at 300 K, meV", "by the slope, meV"]
+    yield from table(heads, rows)
+
+
+def width_by_slope_eV(diagram: ConfigurationCoordinate, temperature_K: float) -> float:
+    """Full width at half maximum of the reflection of the upper state's vibration at the lower state's slope.
+
+    σ = |dE/dQ| σ_Q with σ_Q² = ħ/(2ω) coth(ħω/2kT) of the upper state: no frequency of the lower state, which may be
+    far from a parabola, is needed. The slope is that of the polynomial through the lower state's points.
+    """
+    place = diagram.delta_q  # the diagram has the lower state's minimum at 0
+    q, energies = np.array(diagram.points_ground).T
+    slope = np.polynomial.Polynomial.fit(q, energies, min(3, len(q) - 1)).deriv()(place)
+    phonon = diagram.excited.phonon_eV
+    warmth = 0.5 * phonon / np.tanh(0.5 * phonon / (Boltzmann / e * temperature_K))
+    return float(np.sqrt(8.0 * np.log(2.0)) * abs(slope) * np.sqrt(warmth / curvature(phonon)))
 
 
 def lifetimes(results: Results) -> Iterator[str]:

@@ -32,11 +32,11 @@ def level_panel(ax: Axes, results: Results, band: tuple[float, float]) -> None:
     ax.axhline(PUBLISHED_LEVEL_EV, color=PUBLISHED.light, linewidth=1.0, linestyle=(0, (5, 2)))
     ax.annotate(
         "published level",
-        (0.99, PUBLISHED_LEVEL_EV),
+        (0.01, PUBLISHED_LEVEL_EV),
         xycoords=("axes fraction", "data"),
-        xytext=(0, -9),
+        xytext=(0, 5),
         textcoords="offset points",
-        ha="right",
+        ha="left",
         fontsize=SMALL,
         color=PUBLISHED.light,
     )
@@ -63,9 +63,9 @@ def level_panel(ax: Axes, results: Results, band: tuple[float, float]) -> None:
                     ax.annotate(
                         f"{value:.2f}",
                         (place, value),
-                        xytext=(0, 7),
+                        xytext=(6, -2.5),
                         textcoords="offset points",
-                        ha="center",
+                        ha="left",
                         fontsize=SMALL,
                         color=INK.light,
                     )
@@ -124,7 +124,7 @@ def emission_panel(ax: Axes, results: Results, line: float, band: tuple[float, f
             fontsize=SMALL,
             color=INK.light,
         )
-    ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.8))
+    ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.8), xlim=(0.0, 1.1 * max(zero for _, zero, _ in rows)))
     ax.annotate(
         "measured",
         (line, 1.02),
