@@ -13,24 +13,20 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    PlainSerializer,
-    ValidationError,
-    WithJsonSchema,
-)
-from pymatgen.core import Element, IMolecule, IStructure, Lattice
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pymatgen.core import IMolecule, IStructure
 
 from midgap.structures.errors import InputError, one_line
+from midgap.structures.fields import FloatArray, Geometry, IntArray, geometry_to_dict
 from midgap.structures.unpacking import CutShortError, chunks
 
 if TYPE_CHECKING:
     import pandas
+
+__all__ = ["Document", "FloatArray", "Geometry", "IntArray", "Upgrade", "geometry_to_dict", "read_json", "write_atomic"]
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 """The fields of a file of one version as those of the next; a pure function."""
@@ -76,7 +72,7 @@ def read_json(path: Path | str) -> Any:
     path = Path(path)
     try:
         raw = b"".join(chunks(path))
-        finite = {"parse_float": _finite} if _LONG_EXPONENT.search(raw) else {}
+        finite: dict[str, Any] = {"parse_float": _finite} if _LONG_EXPONENT.search(raw) else {}
         return json.loads(raw, parse_constant=_refuse_constant, **finite)
     except CutShortError:
         raise InputError(f"{path} is cut short; copy it again.") from None
@@ -100,97 +96,6 @@ def _finite(text: str) -> float:
 
 def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is no number")
-
-
-def _frozen_array(value: Any, dtype: type) -> np.ndarray:
-    try:
-        array: np.ndarray = np.array(value, dtype=dtype)
-    except (TypeError, OverflowError, RecursionError):
-        raise ValueError("not an array of numbers") from None
-    array.setflags(write=False)
-    return array
-
-
-def _plain(array: np.ndarray) -> Any:
-    """Nested lists; NaN and infinity, which JSON has no word for, become null."""
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        return np.where(np.isfinite(array), array.astype(object), None).tolist()  # type: ignore[call-overload]
-    return array.tolist()
-
-
-def _array_type(dtype: type) -> Any:
-    return Annotated[
-        np.ndarray,
-        BeforeValidator(lambda value: _frozen_array(value, dtype)),
-        PlainSerializer(_plain),
-        WithJsonSchema({"type": "array", "items": {"type": ["array", "number", "null"]}}),
-    ]
-
-
-FloatArray = _array_type(float)
-IntArray = _array_type(int)
-
-
-FARTHEST_ANG = 1e6
-"""No atom of a model is farther from the origin."""
-
-
-def geometry_to_dict(geometry: IStructure | IMolecule) -> dict[str, Any]:
-    """Species and Cartesian positions in Å, with the lattice rows if there is one."""
-    lattice = geometry.lattice.matrix.tolist() if isinstance(geometry, IStructure) else None
-    return {
-        "lattice_ang": lattice,
-        "species": [str(site.specie.symbol) for site in geometry],
-        "positions_ang": np.asarray(geometry.cart_coords, dtype=float).tolist(),
-    }
-
-
-def geometry_from_dict(data: Any) -> IStructure | IMolecule:
-    """The inverse of `geometry_to_dict`; pymatgen objects pass through as immutable copies."""
-    if isinstance(data, IStructure):
-        return IStructure.from_sites([s for s in data]) if type(data) is not IStructure else data
-    if isinstance(data, IMolecule):
-        return IMolecule.from_sites([s for s in data]) if type(data) is not IMolecule else data
-    if not isinstance(data, dict) or not {"species", "positions_ang"} <= data.keys():
-        raise ValueError("a geometry needs species and positions_ang (and lattice_ang if periodic)")
-    species, rows = data["species"], data.get("lattice_ang")
-    if not isinstance(species, list | tuple) or not all(map(_is_element, species)):
-        raise ValueError("species are not a list of elements")
-    positions = _frozen_array(data["positions_ang"], float).reshape(-1, 3)
-    if len(positions) != len(species):
-        raise ValueError(f"there are {len(species)} species, but {len(positions)} positions")
-    if not (abs(positions) < FARTHEST_ANG).all():
-        raise ValueError("a position is not a finite number of Å")
-    if rows is None:
-        return IMolecule(species, positions)  # type: ignore[arg-type]
-    lattice = _frozen_array(rows, float)
-    if lattice.shape != (3, 3) or not (abs(lattice) < FARTHEST_ANG).all() or not abs(np.linalg.det(lattice)) > 1e-3:
-        raise ValueError("the lattice vectors span no volume")
-    return IStructure(Lattice(lattice), species, positions, coords_are_cartesian=True)  # type: ignore[arg-type]
-
-
-def _is_element(symbol: Any) -> bool:
-    return isinstance(symbol, str) and Element.is_valid_symbol(symbol)
-
-
-_VECTORS = {"type": "array", "items": {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3}}
-_GEOMETRY_SCHEMA = {
-    "type": "object",
-    "description": "Atoms in Cartesian coordinates; lattice_ang has the lattice vectors as rows, null is a cluster.",
-    "properties": {
-        "lattice_ang": {"anyOf": [_VECTORS | {"minItems": 3, "maxItems": 3}, {"type": "null"}], "default": None},
-        "species": {"type": "array", "items": {"type": "string"}},
-        "positions_ang": _VECTORS,
-    },
-    "required": ["species", "positions_ang"],
-}
-
-Geometry = Annotated[
-    IStructure | IMolecule,
-    BeforeValidator(geometry_from_dict),
-    PlainSerializer(geometry_to_dict),
-    WithJsonSchema(_GEOMETRY_SCHEMA),
-]
 
 
 class Document(BaseModel):
