@@ -191,7 +191,7 @@ def cutoff_small(campaign: Campaign) -> Flow:
 
 def bands_small(campaign: Campaign) -> Flow:
     """More empty bands for spin-orbit coupling to mix."""
-    lowest = [campaign.lowest("small", charge).model for charge in (None, 0)]
+    lowest = [campaign.lowest("small", charge).model for charge in (None, 1, 0)]
     return Flow([static(m, empty_bands=round(1.5 * len(m.structure))) for m in lowest], name="bands_small")
 
 
