@@ -102,6 +102,8 @@ def render_page(levels: Levels, comparison: Comparison, records: Records, exhibi
         distributions=list(draw.distribution_panels(comparison, records)),
         curves=list(draw.curve_panels(exhibits.curves)),
         scenes=scenes,
+        surfaces=[surface for scene in scenes for surface in scene["surfaces"]],
+        undrawn=[d for d in exhibits.densities if d.model not in {scene["model"] for scene in scenes}],
         colours=variables(),
         derived=derived,
         data=page_data(levels, comparison, records, exhibits, scenes, derived),
