@@ -27,6 +27,10 @@ class Finding:
         """Of the model, else of what is in the cell."""
         return self.report.model or self.geometry.composition.formula.replace(" ", "")
 
+    def _repr_html_(self) -> str:
+        """In a notebook: its report."""
+        return self.report._repr_html_()
+
     @property
     def energy_eV(self) -> float:
         """Total energy.

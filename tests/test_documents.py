@@ -297,3 +297,10 @@ def test_tables_for_pandas(documents):
     assert np.allclose(slopes, formation["charge"].astype(float))
     record = documents["ParticleRecord"].to_frame().set_index("quantity")
     assert record.loc["pl_peak_nm", "value"] == 520 and "band" in record.loc["pl_peak_nm", "note"]
+
+
+def test_what_holds_a_document_shows_it():
+    from midgap.defects.findings import of_folder
+
+    found = of_folder(EXAMPLES / "Cs4PbBr6" / "V_Br0", EXAMPLES / "Cs4PbBr6" / "pristine")
+    assert found._repr_html_() == found.report._repr_html_()

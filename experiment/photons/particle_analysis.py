@@ -101,6 +101,10 @@ class ParticleAnalysis:
         """Photons a bin."""
         return Trace(bin_s=self.survey.bin_s, counts=self.survey.trace)
 
+    def _repr_html_(self) -> str:
+        """In a notebook: its record."""
+        return self.record._repr_html_()
+
     def forget(self) -> None:
         """Let go of what only pictures need, so that many particles fit into memory."""
         self.pairs = self.decay = self.lifetimes = self.bursts = None
