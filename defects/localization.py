@@ -8,6 +8,8 @@ from midgap.defects.electronic_structure import ElectronicStructure
 from midgap.defects.report import Localization
 from midgap.defects.site import matched_sites
 
+_NORMALISED = "_normalised_weights"
+
 
 def normalised_weights(structure: ElectronicStructure) -> np.ndarray | None:
     """Site weights of each state that sum to one, shape (spin, k, band, site), or None.
@@ -17,8 +19,14 @@ def normalised_weights(structure: ElectronicStructure) -> np.ndarray | None:
     """
     if structure.site_weights is None:
         return None
-    total = structure.site_weights.sum(axis=-1, keepdims=True)
-    return np.divide(structure.site_weights, total, out=np.zeros_like(structure.site_weights), where=total > 1e-12)
+    # Asked for from several sides of one comparison, and seconds of work in a cell of thousands of atoms.
+    kept = structure.__dict__.get(_NORMALISED)
+    if kept is None:
+        total = structure.site_weights.sum(axis=-1, keepdims=True)
+        kept = np.divide(structure.site_weights, total, out=np.zeros_like(structure.site_weights), where=total > 1e-12)
+        kept.setflags(write=False)
+        structure.__dict__[_NORMALISED] = kept
+    return kept
 
 
 def participation_ratio(weights: np.ndarray) -> np.ndarray:

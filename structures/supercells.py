@@ -107,11 +107,29 @@ def most_isotropic(cell: IStructure, max_atoms: int) -> Matrix:
         # No lattice of this volume can be sparser than the close-packed one.
         if (np.sqrt(2) * count * cell.lattice.volume) ** (1 / 3) < best_distance + 0.01:
             continue
-        for form in _hermite_normal_forms(count):
+        for form in _sparse_enough(count, cell.lattice.matrix, best_distance + 0.01):
             distance = image_distance_ang(form @ cell.lattice.matrix)
             if distance > best_distance + 0.01:
                 best_distance, best = distance, form
     return compact(cell, best)
+
+
+_COMBINATIONS = np.array([n for n in np.ndindex(3, 3, 3) if n > (1, 1, 1)]) - 1
+"""Of three vectors with -1, 0 and 1, one of each pair of opposites."""
+
+
+def _sparse_enough(count: int, lattice: np.ndarray, shortest_ang: float) -> Iterator[np.ndarray]:
+    """The Hermite normal forms whose superlattices have no short vector that is easy to see.
+
+    Thousands at once: most are ruled out so, and need not be reduced to find their shortest vector.
+    """
+    for forms in _hermite_normal_forms(count):
+        if forms[0, 2, 2] * np.linalg.norm(lattice[2]) <= shortest_ang:
+            continue  # the last row alone is too short, whatever stands above it
+        for start in range(0, len(forms), 20_000):
+            batch = forms[start : start + 20_000]
+            vectors = np.einsum("ni,fij->fnj", _COMBINATIONS, batch @ lattice)
+            yield from batch[(vectors**2).sum(axis=2).min(axis=1) > shortest_ang**2]
 
 
 def compact(cell: IStructure, matrix: np.ndarray) -> Matrix:
@@ -127,10 +145,12 @@ def as_matrix(rows: np.ndarray) -> Matrix:
 
 
 def _hermite_normal_forms(count: int) -> Iterator[np.ndarray]:
+    """All of determinant ``count``, those of one diagonal together, shape (form, 3, 3)."""
     for a in (d for d in range(1, count + 1) if count % d == 0):
         for b in (d for d in range(1, count // a + 1) if (count // a) % d == 0):
             c = count // (a * b)
-            for x in range(b):
-                for y in range(c):
-                    for z in range(c):
-                        yield np.array([[a, x, y], [0, b, z], [0, 0, c]])
+            x, y, z = (part.ravel() for part in np.meshgrid(range(b), range(c), range(c), indexing="ij"))
+            forms = np.zeros((len(x), 3, 3), dtype=int)
+            forms[:, 0, 0], forms[:, 1, 1], forms[:, 2, 2] = a, b, c
+            forms[:, 0, 1], forms[:, 0, 2], forms[:, 1, 2] = x, y, z
+            yield forms

@@ -27,6 +27,7 @@ HSE_OMEGA = 0.11
 TEST_CHARGE_ANG = 0.5
 """Width of the Gaussian over which a site's electrostatic potential is averaged."""
 LOOSE_SCF = 1e-3
+DEBYE_E_ANG = 0.2081943
 
 
 def read_cp2k(
@@ -60,7 +61,9 @@ def read_cp2k(
     structure = structure or _structure(folder, text, asked, warnings)
     theory = theory or _theory(text, output)
     spins = 2 if re.search(r"^ DFT\|.*\bUKS\s*$|^ DFT\| Number of spin states\s+2$", text, re.MULTILINE) else 1
-    electrons = [int(count) for count in re.findall(r"^ Number of electrons:\s+(\d+)", text, re.MULTILINE)[-spins:]]
+    electrons = [
+        int(count) for count in re.findall(r"^ Number of electrons:\s+(\d{1,9})\b", text, re.MULTILINE)[-spins:]
+    ]
     if len(electrons) < spins:
         raise ComputationError(f"{output} does not say how many electrons there are: it is cut short.")
     kpoints, k_weights = _kpoints(text)
@@ -80,7 +83,7 @@ def read_cp2k(
         structure=structure,
         theory=theory,
         provenance=provenance(text, asked),
-        charge=int(_number(text, r"^ DFT\| Charge\s+(-?\d+)") or 0),
+        charge=int(_number(text, r"^ DFT\| Charge\s+(-?\d{1,9})\b") or 0),
         kpoints_frac=kpoints,
         k_weights=k_weights,
         eigenvalues_eV=energies,
@@ -186,7 +189,7 @@ def scf_converged(text: str) -> bool:
 def scf_steps(text: str) -> list[tuple[int, float]]:
     """Step and change of the SCF steps, in the order they were printed."""
     rows = re.findall(
-        r"^ +(\d+) (?:\S+/Diag\.|OT \S+|Diag\S*) .*?(\d\.\d+) +-?\d+\.\d+ +[-+.\dE]+$", text, re.MULTILINE
+        r"^ +(\d{1,9}) (?:\S+/Diag\.|OT \S+|Diag\S*) .*?(\d\.\d+) +-?\d+\.\d+ +[-+.\dE]+$", text, re.MULTILINE
     )
     return [(int(step), float(change)) for step, change in rows]
 
@@ -197,6 +200,7 @@ def total_energy_eV(text: str) -> float | None:
     return float(found[-1]) * EV_PER_HARTREE if found else None
 
 
+DIPOLE = re.compile(r"Dipole moment \[Debye\]\s+X=\s*(\S+)\s+Y=\s*(\S+)\s+Z=\s*(\S+)")
 FORCE_ROW = re.compile(
     r"^ +(?:FORCES\| +\d+|\d+ +\d+ +[A-Z][a-z]?) +(-?\d+\.\d+) +(-?\d+\.\d+) +(-?\d+\.\d+)", re.MULTILINE
 )
@@ -212,6 +216,12 @@ def forces_au(text: str) -> np.ndarray | None:
     return np.array(FORCE_ROW.findall(table), dtype=float).reshape(-1, 3)
 
 
+def dipole_e_ang(text: str) -> np.ndarray | None:
+    """The last dipole that a run printed, shape (3,), e Å."""
+    found = DIPOLE.findall(text)
+    return DEBYE_E_ANG * np.array(found[-1], dtype=float) if found else None
+
+
 def read_frames(path: Path) -> list[tuple[float | None, np.ndarray]]:
     """The whole frames of one of CP2K's ``.xyz`` files: energy in hartree and the numbers of each atom.
 
@@ -220,7 +230,7 @@ def read_frames(path: Path) -> list[tuple[float | None, np.ndarray]]:
     lines = read_text(path).splitlines()
     frames: list[tuple[float | None, np.ndarray]] = []
     row = 0
-    while row < len(lines) and lines[row].split() and lines[row].split()[0].isdigit():
+    while row < len(lines) and re.match(r"\s*\d{1,9}(?:\s|$)", lines[row]):
         count = int(lines[row].split()[0])
         values = [line.split()[1:4] for line in lines[row + 2 : row + 2 + count]]
         if len(values) < count or any(len(value) < 3 for value in values):
@@ -367,7 +377,7 @@ def _kpoints(text: str) -> tuple[np.ndarray, np.ndarray]:
     if not rows:
         return np.zeros((1, 3)), np.ones(1)
     table = np.array([row.split() for row in rows], dtype=float)
-    count = int(_number(text, r"^ BRILLOUIN\| List of Kpoints.*?(\d+)$") or len(table))
+    count = int(_number(text, r"^ BRILLOUIN\| List of Kpoints.*?\b(\d{1,9})$") or len(table))
     return table[-count:, 1:], table[-count:, 0] / table[-count:, 0].sum()
 
 
@@ -466,7 +476,7 @@ def _mo_tables(text: str, spins: int, n_k: int) -> States:
         title, _, table = block.partition("\n")
         if "AND OCCUPATION NUMBERS" not in title:
             continue  # with eigenvectors: another layout
-        k = re.search(r"K POINT\s+(\d+)", title)
+        k = re.search(r"K POINT\s+(\d{1,9})\b", title)
         key = (1 if title.startswith("BETA") else 0, int(k[1]) - 1 if k else 0)
         rows = re.findall(
             r"^ MO\|\s+\d+\s+-?\d+\.\d+\s+(-?\d+\.\d+)\s+(\d+\.\d+)\s*$", table.split("MO| Sum")[0], re.MULTILINE
@@ -550,11 +560,11 @@ def _pdos_files(folder: Path) -> Iterator[tuple[tuple[str, int], Path]]:
     """Files of ``&LDOS`` lists by spin channel and number, later geometry steps last."""
 
     def step(path: Path) -> int:
-        found = re.search(r"-1_(\d+)\.pdos", path.name)
+        found = re.search(r"-1_(\d{1,9})\.pdos", path.name)
         return int(found[1]) if found else 0
 
     for path in sorted(folder.glob("*list*.pdos*"), key=lambda path: (step(path), path.name)):
-        found = re.search(r"(?:^|-)(?:(ALPHA|BETA)_)?list(\d+)-1(?:_\d+)?\.pdos(?:\.gz)?$", path.name)
+        found = re.search(r"(?:^|-)(?:(ALPHA|BETA)_)?list(\d{1,9})-1(?:_\d{1,9})?\.pdos(?:\.gz)?$", path.name)
         if found:
             yield (found[1] or "", int(found[2])), path
 

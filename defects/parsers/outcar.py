@@ -17,7 +17,7 @@ import numpy as np
 from midgap.defects.parsers.streams import lines
 
 HEADING = "average (electrostatic) potential at core"
-ENTRY = re.compile(r"\s*(\d+)\s*(-?\d+\.\d+|\*+)")
+ENTRY = re.compile(r"\s*(\d{1,9})\s*(-?\d+\.\d+|\*+)")
 
 
 @dataclass

@@ -11,7 +11,7 @@ import numpy as np
 from midgap.defects.parsers.streams import lines
 from midgap.structures.errors import ComputationError, InputError
 
-COUNTS = re.compile(r"# of k-points:\s*(\d+)\s+# of bands:\s*(\d+)\s+# of ions:\s*(\d+)")
+COUNTS = re.compile(r"# of k-points:\s*(\d{1,7})\s+# of bands:\s*(\d{1,7})\s+# of ions:\s*(\d{1,7})\b")
 KPOINT = re.compile(r"^\s*k-point\s+\d+\s*:(.*?)weight\s*=\s*(\S+)")
 BAND = re.compile(r"^\s*band\s+\S+\s*#\s*energy\s+(\S+)\s*#\s*occ\.\s+(\S+)")
 NUMBER = re.compile(r"-?\d+\.\d+")

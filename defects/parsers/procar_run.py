@@ -18,7 +18,7 @@ TAGS = re.compile(
     r"|NSW|ISMEAR|SIGMA|LORBIT|IVDW|ALGO|PREC|LASPH)\s*=\s*([^\s;]+)"
 )
 NUMBER = re.compile(r"-?\d+\.\d+")
-ITERATION = re.compile(r"-\s*Iteration\s+(\d+)\(\s*(\d+)\)")
+ITERATION = re.compile(r"-\s*Iteration\s+(\d{1,9})\(\s*(\d{1,9})\)")
 
 
 def read_procar_run(procar: Path, outcar: Path) -> VaspOutput:
@@ -68,7 +68,7 @@ def _read_outcar(path: Path, out: VaspOutput) -> None:
             elif found := re.search(r"TITEL\s*=\s*(\S.*)", line):
                 out.potentials.append(found[1])
             elif found := re.match(r"\s+ions per type =(.*)", line):
-                counts = [int(word) for word in re.findall(r"\d+", found[1])]
+                counts = [int(word) for word in re.findall(r"\b\d{1,7}\b", found[1])]
             elif found := re.match(r"\s+ZVAL\s*=((?:\s*\d+\.\d+)+)\s*$", line):
                 valences = [float(word) for word in NUMBER.findall(found[1])]
             elif found := re.search(r"energy\(sigma->0\)\s*=\s*(-?\d+\.\d+)", line):

@@ -165,7 +165,7 @@ def _whole(out: VaspOutput) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f"{out.source}: its lattice vectors span no volume, or an atom is nowhere; it is damaged.")
     if not np.isfinite(out.kpoints_frac).all():
         raise InputError(f"{out.source}: the coordinates of a k-point are no numbers; it is damaged.")
-    if out.k_weights is None or not (out.k_weights >= 0).all() or not out.k_weights.sum() > 0:
+    if out.k_weights is None or not (out.k_weights >= 0).all() or not 0 < out.k_weights.sum() < np.inf:
         raise InputError(f"{out.source}: the weights of its k-points do not add up to anything.")
     return out.eigenvalues_eV, out.occupations
 

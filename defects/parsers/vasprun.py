@@ -282,7 +282,9 @@ class _Reader:
     def not_a_number(self, what: str, row: int, text: str) -> str:
         out = self.out
         sites = len(out.species) if what == "projection" else 1
-        bands = out.eigenvalues_eV.shape[2] if out.eigenvalues_eV is not None else int(out.number("NBANDS") or 0)
+        bands = (
+            out.eigenvalues_eV.shape[2] if out.eigenvalues_eV is not None else int(min(out.number("NBANDS") or 0, 1e9))
+        )
         kpoints = 0 if out.kpoints_frac is None else len(out.kpoints_frac)
         where = f"row {row + 1} of the {what}s"
         if bands and kpoints and sites:
