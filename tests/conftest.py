@@ -7,6 +7,21 @@ import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
+SLOW = {
+    # the stand-in's processes and workers, killed and restarted
+    "test_vasp_runs.py", "test_vasp_flow.py", "test_local_runner.py",
+    # thousands of simulated measurements
+    "test_antibunching.py", "test_blinking.py", "test_lifetimes.py", "test_molecule_like.py", "test_photon_analysis.py",
+    "test_power.py",
+}  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """What is left out of ``make test-quick``: engines, browsers, and files that take long."""
+    for item in items:
+        if item.path.name in SLOW or item.get_closest_marker("skipif"):
+            item.add_marker("slow")
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
