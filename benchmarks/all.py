@@ -1,0 +1,292 @@
+"""Every figure that the documentation quotes, in one command, with what was aimed at.
+
+    python benchmarks/all.py [--only NAME ...] [--quick] [--shared ../shared/data] [--peers PYTHON] [--list]
+
+Runs the benchmarks one after the other, keeps what each prints under ``results/``, and writes ``results/summary.md``:
+target, figure, met or missed. What is not run keeps the row of its last run, with its date. ``--quick`` takes fewer
+realisations, for a look at whether all runs. ``--peers`` is a Python with pycorrelate and tttrlib, for the photons;
+the others make their peers' environments themselves. On a quiet machine: wall times are taken.
+
+Expected time: ``--list`` says it for each; about 5 hours in all, of which the fuzzing 2.5.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A figure against what was aimed at; ``met`` is None where nothing was."""
+
+    what: str
+    target: str
+    figure: str
+    met: bool | None = None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A command, how long it takes, and what is read from its output (JSON objects on stdout, or a file of results)."""
+
+    minutes: float
+    words: Callable[[argparse.Namespace], list[str]]
+    claims: Callable[[list[Any]], Iterable[Claim]]
+    file: str | None = None
+
+
+def objects(text: str) -> list[Any]:
+    """The JSON objects in a text, whatever stands between them.
+
+    Examples
+    --------
+    >>> objects('measured: {"a": 1}\\n{"b": [2]} end')
+    [{'a': 1}, {'b': [2]}]
+    """
+    decoder, found, at = json.JSONDecoder(), [], text.find("{")
+    while at >= 0:
+        try:
+            value, end = decoder.raw_decode(text, at)
+            found.append(value)
+        except ValueError:
+            end = at + 1
+        at = text.find("{", end)
+    return found
+
+
+def merged(found: list[Any]) -> dict[str, Any]:
+    return {key: value for one in found for key, value in one.items()}
+
+
+def of_parsing(found: list[Any]) -> Iterator[Claim]:
+    for name, one in merged(found).items():
+        peer = "py4vasp" if "py4vasp" in one else "pymatgen"
+        aimed = peer == "pymatgen"
+        yield Claim(
+            f"{name}: CPU time against {peer}",
+            "5 times faster" if aimed else "",
+            f"{one['times_less_cpu']} times",
+            one["times_less_cpu"] >= 5 if aimed else None,
+        )
+        share = one["peak_memory_of_theirs"]
+        yield Claim(
+            f"{name}: peak memory of {peer}'s",
+            "a quarter" if aimed else "",
+            f"{share:.1%}",
+            share <= 0.25 if aimed else None,
+        )
+
+
+def of_photons(found: list[Any]) -> Iterator[Claim]:
+    one = found[-1]
+    for name, words, most in (
+        ("file_to_pairs_trace_decay", "10⁷ photons from file to pairs, trace, decay", 1.0),
+        ("full_analysis", "10⁷ photons, full analysis", 20.0),
+    ):
+        wall = one[name]["wall_s"] if isinstance(one[name], dict) else one[name]
+        yield Claim(words, f"{most:g} s", f"{wall} s", wall <= most)
+    for name, value in one.get("peers", {}).items():
+        yield Claim(f"g2 at pulse lags beside {name}", "pycorrelate: 20 times; tttrlib: not slower", json.dumps(value))
+    if "large" in one:
+        yield Claim("a file of 2 GB", "bounded memory", json.dumps(one["large"]))
+
+
+def of_coverage(found: list[Any]) -> Iterator[Claim]:
+    for scenario, one in merged(found).items():
+        for quantity, score in one.items():
+            if isinstance(score, dict) and "coverage" in score:
+                nominal = one.get("nominal", 0.95)
+                low, high = score.get("coverage_interval", (score["coverage"],) * 2)
+                # Missed only where chance does not explain it.
+                met = low <= nominal + 0.03 and high >= nominal - 0.03
+                yield Claim(
+                    f"{scenario}: interval of {quantity}",
+                    f"{nominal:.0%} ± 3 %, bias below 5 %",
+                    f"holds the truth in {score['coverage']:.1%} ({low:.1%} to {high:.1%}), bias {score.get('bias', '?')}",
+                    met,
+                )
+
+
+def of_lifetimes(found: list[Any]) -> Iterator[Claim]:
+    for case in found:
+        for quantity, line in case.items():
+            if isinstance(line, dict) and "bias" in line:
+                covers = line["covers at 95%"]
+                share = float(covers.split("%")[0]) / 100
+                met = abs(share - 0.95) <= 0.03 and abs(float(line["bias"].rstrip("%"))) < 5
+                yield Claim(
+                    f"{case['case']}: {quantity}", "95 % ± 3 %, bias below 5 %", f"{covers}, bias {line['bias']}", met
+                )
+
+
+def of_comparison(found: list[Any]) -> Iterator[Claim]:
+    for one in found[-1]["speed"]:
+        aimed = one["particles"] == 500
+        yield Claim(
+            f"comparison of {one['particles']} particles",
+            "report under 5 s, 10 MB" if aimed else "",
+            f"{one['cpu_s']} s CPU, {one['json_kB']} kB",
+            one["cpu_s"] < 5 and one["json_kB"] < 10_000 if aimed else None,
+        )
+
+
+def of_kills(found: list[Any]) -> Iterator[Claim]:
+    one = found[-1]
+    worst = max(run["largest_difference_eV"] for run in one["runs"])
+    yield Claim(
+        f"{one['kills']} kills at random moments",
+        "the levels of an unbroken run",
+        f"differ by {worst} eV",
+        worst < 0.02,
+    )
+
+
+def of_flow(found: list[Any]) -> Iterator[Claim]:
+    share = found[-1]["share_together"]
+    yield Claim("what the flow costs beside the engines, demo", "5 % of its wall time", f"{share:.1%}", share <= 0.05)
+
+
+def of_cluster(found: list[Any]) -> Iterator[Claim]:
+    beyond = found[-1]["beyond_jobflow_remote_s_a_job"]
+    yield Claim(f"{found[-1]['jobs']} jobs by a pilot", "2 s a job beyond jobflow-remote", f"{beyond} s", beyond <= 2)
+
+
+def of_generality(found: list[Any]) -> Iterator[Claim]:
+    for one in found[-1] if isinstance(found[-1], list) else found:
+        gaps = [f"{model['model']} {model['gap_eV']:.2f} eV" for model in one.get("models", []) if model["gap_eV"]]
+        yield Claim(f"whole flow: {one['name']}", "it ends", "; ".join(gaps[:1]) or "no result", one["exit_code"] == 0)
+
+
+def of_size(found: list[Any]) -> Iterator[Claim]:
+    one = found[-1]
+    for step, slope in one["exponents"].items():
+        last = next(cell for cell in reversed(one["cells"]) if step in cell["cpu_s"])
+        yield Claim(
+            f"{step}, {last['atoms']} atoms",
+            "" if "search" in step else "not quadratic",
+            f"{last['cpu_s'][step]} s, exponent {slope}",
+            None if "search" in step else slope < 1.7,
+        )
+
+
+def of_fuzzing(found: list[Any]) -> Iterator[Claim]:
+    for one in found[-1]["readers"]:
+        failed = sum(one["failures"].values())
+        yield Claim(
+            f"{one['reader']}: {one['inputs']} spoilt files",
+            "no crash, hang or flood of memory",
+            f"{failed} failures; slowest {one['slowest_s']} s, {one['most_MB']} MB",
+            failed == 0,
+        )
+
+
+def of_peers(found: list[Any]) -> Iterator[Claim]:
+    return iter([Claim("four tools on the same cells", "", "see peers.md")])
+
+
+def vaspruns(asked: argparse.Namespace) -> list[str]:
+    vasp = asked.shared / "vasp"
+    return [str(vasp / "GaN-Mg_Ga" / "q=0" / "vasprun.xml.gz"), str(vasp / "Cs2SnI6-hse06-soc" / "vasprun.xml.gz")]
+
+
+def realisations(asked: argparse.Namespace) -> str:
+    return "20" if asked.quick else "200"
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "parse_vasprun": Benchmark(10, lambda a: [*vaspruns(a), "--megabytes", "50" if a.quick else "500"], of_parsing, "parse_vasprun.json"),
+    "peers": Benchmark(4, lambda a: ["--gan", str(a.shared / "vasp" / "GaN-Mg_Ga")], of_peers, "peers.json"),
+    "photons_speed": Benchmark(
+        8, lambda a: (["--peers", a.peers] if a.peers else []) + ([] if a.quick else ["--gigabytes", "2"]), of_photons
+    ),
+    "photons_coverage": Benchmark(40, lambda a: ["--realisations", realisations(a)], of_coverage),
+    "photons_levels": Benchmark(15, lambda a: ["--realisations", realisations(a)], of_coverage),
+    "lifetime_coverage": Benchmark(15, lambda a: [realisations(a)], of_lifetimes),
+    "comparison": Benchmark(3, lambda a: ["--out", str(RESULTS / "comparison.json")], of_comparison, "comparison.json"),
+    "kill_resume": Benchmark(10, lambda a: ["--kills", "4" if a.quick else "20"], of_kills),
+    "flow_overhead": Benchmark(9, lambda a: ["--preset", "quick" if a.quick else "demo"], of_flow),
+    "cluster_overhead": Benchmark(12, lambda a: ["--jobs", "5" if a.quick else "50"], of_cluster),
+    "generality": Benchmark(6, lambda a: [], of_generality, "generality.json"),
+    "size": Benchmark(4, lambda a: ["--atoms", "22", "66", "176"] if a.quick else [], of_size, "size.json"),
+    "fuzz": Benchmark(150, lambda a: ["--seconds", "10" if a.quick else "600"], of_fuzzing, "fuzz.json"),
+}  # fmt: skip
+
+
+def run(name: str, asked: argparse.Namespace) -> dict[str, Any]:
+    """One benchmark: its claims, or why there are none."""
+    benchmark = BENCHMARKS[name]
+    command = [sys.executable, str(HERE / f"{name}.py"), *benchmark.words(asked)]
+    begun = time.monotonic()
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    row: dict[str, Any] = {
+        "command": " ".join(["python", f"benchmarks/{name}.py", *command[2:]]),
+        "date": time.strftime("%Y-%m-%d"),
+        "minutes": round((time.monotonic() - begun) / 60, 1),
+        "exit_code": done.returncode,
+        "claims": [],
+    }
+    if benchmark.file is None:
+        (RESULTS / f"{name}.txt").write_text(done.stdout)
+    try:
+        found = [json.loads((RESULTS / benchmark.file).read_text())] if benchmark.file else objects(done.stdout)
+        row["claims"] = [vars(claim) for claim in benchmark.claims(found)]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        row["claims"] = [vars(Claim(name, "it runs", f"failed: {type(error).__name__} {error}", False))]
+    return row
+
+
+def summary(rows: dict[str, Any]) -> str:
+    """Markdown: what was aimed at, what came, whether it was met."""
+    words = {True: "met", False: "**missed**", None: ""}
+    lines = ["# What was measured", ""]
+    for name, row in rows.items():
+        quick = " (few realisations)" if row.get("quick") else ""
+        lines += [f"## {name}", "", f"`{row['command']}`, {row['date']}, {row['minutes']} min{quick}", ""]
+        lines += ["| what | target | figure | |", "|---|---|---|---|"]
+        for claim in row["claims"]:
+            lines.append(f"| {claim['what']} | {claim['target']} | {claim['figure']} | {words[claim['met']]} |")
+        lines.append("")
+    missing = [name for name in BENCHMARKS if name not in rows]
+    if missing:
+        lines += [f"Not run yet: {', '.join(missing)}.", ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=list(BENCHMARKS), default=list(BENCHMARKS))
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--shared", type=Path, default=HERE.parents[1] / "shared" / "data")
+    parser.add_argument("--peers")
+    parser.add_argument("--list", action="store_true")
+    asked = parser.parse_args()
+    if asked.list:
+        for name, benchmark in BENCHMARKS.items():
+            print(f"{name:20}{benchmark.minutes:6g} min")
+        return
+    RESULTS.mkdir(exist_ok=True)
+    kept = RESULTS / "summary.json"
+    rows = json.loads(kept.read_text()) if kept.exists() else {}
+    for name in asked.only:
+        print(f"{name}: about {BENCHMARKS[name].minutes:g} min", file=sys.stderr, flush=True)
+        rows[name] = run(name, asked) | ({"quick": True} if asked.quick else {})
+        rows = {one: rows[one] for one in BENCHMARKS if one in rows}
+        kept.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        (RESULTS / "summary.md").write_text(summary(rows))
+    print(summary(rows))
+
+
+if __name__ == "__main__":
+    main()
