@@ -99,7 +99,7 @@ def configuration_diagram(ax: Axes, diagram: ConfigurationCoordinate) -> Axes:
             ax.plot(at, energies - zero, "o", color=colour, markersize=4, zorder=3)
         role = "ground" if colour == LEVEL.light else "excited"
         below = float(parabola.energy_eV(minimum)) - zero
-        text, above = f"{role} {label}".strip(), -12 if role == "ground" else 7
+        text, above = f"{role} {mathtext(label)}".strip(), -12 if role == "ground" else 7
         ax.annotate(
             text,
             (minimum, below),

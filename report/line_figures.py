@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from midgap.defects.lineshape import Lineshape
 from midgap.experiment.evidence.candidates import Candidate
@@ -126,9 +125,7 @@ def line_figure(
     low = predicted_energies(figure.add_subplot(grid[1]), candidates, peak, width_eV)
     top = measured_lines(figure.add_subplot(grid[0], sharex=low), spectra, computed, peak)
     top.set_xlabel("")
-    top.xaxis.set_major_formatter(NullFormatter())
-    low.xaxis.set_major_formatter(low.xaxis.get_major_formatter())
-    low.tick_params(labelbottom=True)
+    top.tick_params(labelbottom=False)
     energies = [c.energy_eV for c in candidates if c.energy_eV is not None]
     seen = [peak.value] if peak is not None and peak.value is not None else []
     for _, line in spectra:
