@@ -20,23 +20,23 @@ SCREENINGS = ((8.0, 3.5), (6.0, 3.5), (12.0, 3.5), (8.0, 3.0), (8.0, 4.5))
 
 
 def emission(results: Results) -> Iterator[str]:
-    """What would be emitted, from energies of both charge states in both geometries."""
+    """What would be emitted, from energies of both charge states in both geometries.
+
+    The barrier is that of two equal parabolas, E²/4λ for a vertical emission E and a lattice relaxation λ (Marcus):
+    where it is a few kT, the carrier is captured without light.
+    """
     rows = []
     for one in results.vertical:
         other = NAMES[one["charge"]]
         hole = ("V⁰", other) if one["charge"] > 0 else (other, "V⁰")
         for carrier, (first, last) in (("hole", hole), ("electron", hole[::-1])):
-            rows.append(
-                [
-                    one["atoms"],
-                    f"{first} + {carrier} → {last}",
-                    eV(one[f"{carrier}_zero_phonon_eV"]),
-                    eV(one[f"{carrier}_emission_eV"]),
-                    eV(abs(one[f"{carrier}_zero_phonon_eV"] - one[f"{carrier}_emission_eV"])),
-                    one["energy_theory"],
-                ]
-            )
-    yield from table(["atoms", "", "zero-phonon line", "vertical emission", "lattice relaxation", "energies"], rows)
+            zero, vertical = one[f"{carrier}_zero_phonon_eV"], one[f"{carrier}_emission_eV"]
+            relaxation = zero - vertical
+            barrier = max(0.0, vertical) ** 2 / (4.0 * relaxation)
+            name = f"{first} + {carrier} → {last}"
+            rows.append([one["atoms"], name, eV(zero), eV(vertical), eV(relaxation), eV(barrier)])
+    heads = ["atoms", "", "zero-phonon line", "vertical emission", "lattice relaxation", "barrier without light"]
+    yield from table(heads, rows)
 
 
 def screening(results: Results) -> Iterator[str]:
@@ -71,24 +71,21 @@ def difference(results: Results) -> Iterator[str]:
     own = {one["model"]: one for one in results.levels if one["stage"] in PLAIN or "large" in one["stage"]}
     rows = []
     for one in results.vertical:
-        small = one["size"] == "small"
-        name = "V_Br1_q{}_22" if small else "V_Br1_q{}_66"
+        name = "V_Br1_q{}_22" if one["size"] == "small" else "V_Br1_q{}_66"
         charge = one["charge"]
-        for geometry, where in ((0, "V⁰"), (charge, NAMES[charge])):
-            first = lowest_level(own.get(name.format(f"{geometry:+d}" if geometry else "0")))
-            if first is None:
+        pair = f"{NAMES[max(0, charge)]} / {NAMES[min(0, charge)]}"
+        for geometry in (0, charge):
+            found = own.get(name.format(f"{geometry:+d}" if geometry else "0"))
+            deep = [] if found is None else [level for level in found["levels"] if level["kind"] == "deep"]
+            # The electron that one of the two has more: the highest filled level of that one, the lowest empty one of the other.
+            more = geometry < max(0, charge)
+            deep = [level for level in deep if bool(level["occupation"]) == more]
+            if not deep:
                 continue
-            key = "hole_emission_eV" if (geometry == 0) == (charge > 0) else "electron_emission_eV"
-            total = one[key] if key == "hole_emission_eV" else one["gap_eV"] - one[key]
-            filled = "filled" if first["occupation"] else "empty"
-            rows.append(
-                [
-                    one["atoms"],
-                    f"{NAMES[max(0, charge)]} / {NAMES[min(0, charge)]} at the geometry of {where}",
-                    f"{eV(first['corrected_above_vbm_eV'])} ({filled})",
-                    eV(total),
-                ]
-            )
+            level = deep[-1 if more else 0]["corrected_above_vbm_eV"]
+            total = one["hole_emission_eV"] if more else one["gap_eV"] - one["electron_emission_eV"]
+            where = f"{pair} at the geometry of {NAMES[geometry]}"
+            rows.append([one["atoms"], where, f"{eV(level)} ({'filled' if more else 'empty'})", eV(total)])
     yield from table(["atoms", "", "Kohn-Sham level above the VBM", "from total energies"], rows)
 
 

@@ -43,11 +43,9 @@ def level_panel(ax: Axes, results: Results, band: tuple[float, float]) -> None:
     top = max(gap for gap, _ in gaps)
     ticks, labels = [], []
     for order, charge in enumerate((1, 0, -1)):
-        for side, small in ((-0.2, True), (0.2, False)):
-            one = _level(results, charge, small)
-            if one is None:
-                continue
-            place = order + side
+        found = [one for small in (True, False) if (one := _level(results, charge, small)) is not None]
+        for i, one in enumerate(found):
+            place = order + 0.4 * (i - 0.5 * (len(found) - 1))
             ticks.append(place)
             labels.append(f"{one['atoms']}")
             for k, level in enumerate(_in_the_gap(one)[: 2 if charge == 0 else 1]):
@@ -124,7 +122,7 @@ def emission_panel(ax: Axes, results: Results, line: float, band: tuple[float, f
             fontsize=SMALL,
             color=INK.light,
         )
-    ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.8), xlim=(0.0, 1.1 * max(zero for _, zero, _ in rows)))
+    ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.8), xlim=(-0.25, 1.1 * max(zero for _, zero, _ in rows)))
     ax.annotate(
         "measured",
         (line, 1.02),
