@@ -94,7 +94,7 @@ def calibration(n: int) -> list[dict[str, Any]]:
     for _ in range(n):
         truth = str(random.choice(list(PRIORS), p=list(PRIORS.values())))
         centre = random.normal(*PREDICTIONS[truth])
-        spread = abs(PEAK.spread_scale * random.standard_cauchy())
+        spread = abs(PEAK.spread_scale * random.standard_t(4))
         error = random.uniform(0.003, 0.05, random.integers(1, 7))
         value = centre + np.hypot(spread, error) * random.standard_normal(error.size)
         quantities = [Quantity(value=v, lo=v - Z95 * e, hi=v + Z95 * e) for v, e in zip(value, error, strict=True)]

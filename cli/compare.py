@@ -277,6 +277,8 @@ def _print_evidence(console: Console, comparison: Comparison) -> None:
         title = f"{observable.label}{f', {observable.unit}' if observable.unit else ''}: {mean}"
         if ensemble is not None and ensemble.n > 1:
             title += f", {ensemble.n} records"
+        elif ensemble is not None and ensemble.note:
+            title += f" ({ensemble.note})"
         lines, inside = [], []
         for _, candidate, prediction in group:
             evidence = comparison.of(candidate.name, name)

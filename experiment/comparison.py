@@ -200,7 +200,7 @@ def compare(
         missing=tuple(missing(candidates, data, records)),
         totals=total,
         odds=posterior,
-        next_steps=next_steps(candidates, alive(total, place, posterior), data, assumptions[place]),
+        next_steps=next_steps(candidates, alive(candidates, total, place, posterior), data, assumptions[place]),
         published=() if published is None else published_rows(levels, published),
         published_source=Source() if published is None else published.source,
         caveats=_caveats(levels, records, material, set(models)),

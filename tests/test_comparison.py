@@ -101,7 +101,8 @@ def test_answer_without_measurement():
     records = Records(material="Cs4PbBr6", records=(ParticleRecord(sample_id="a", plqy=Quantity(value=0.5)),))
     comparison = compare(example(), records)
     assert "No record states the energy" in comparison.answer
-    assert comparison.evidence == () and comparison.next_steps == ()
+    assert comparison.evidence == ()
+    assert comparison.next_steps[0].what == "measure the PL energy of many particles"
     assert ("pl_peak_eV", None) in {(m.observable, m.candidate) for m in comparison.missing}
 
 

@@ -20,6 +20,7 @@ from midgap.structures.document import Document, FloatArray
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
+ALONE = "one particle; the interval is that of the population it comes from"
 SAME_DATA = {
     "pl_size_slope_meV_per_nm": "pl_peak_eV",
     "g2_0": "n_emitters_M",
@@ -108,7 +109,7 @@ def ensembles(data: dict[str, Data]) -> tuple[Ensemble, ...]:
                 n_bounds=int(numbers.is_bound.sum()),
                 mean=mean,
                 spread=spread,
-                note=one.note,
+                note=one.note if len(numbers) > 1 or numbers.of_mean.all() else ALONE,
             )
         )
     return tuple(found)

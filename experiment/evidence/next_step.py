@@ -61,10 +61,11 @@ class NextStep(Document):
     note: str = ""
 
 
-def alive(total: Totals, reference: int, odds: Odds | None) -> dict[str, float]:
+def alive(candidates: Sequence[Candidate], total: Totals, reference: int, odds: Odds | None) -> dict[str, float]:
     """Weights of the candidates that are not ruled out: their probabilities, or all alike where there are no priors."""
     if not total.candidates or not total.observables:
-        return dict.fromkeys(total.candidates, 1.0 / max(1, len(total.candidates)))
+        counted = [candidate.name for candidate in candidates if candidate.counted]
+        return dict.fromkeys(counted, 1.0 / max(1, len(counted)))
     if odds is not None:
         p = odds.probability[reference]
         kept = {name: float(x) for name, x in zip(odds.candidates, p, strict=True) if x >= ALIVE * p.max()}

@@ -39,7 +39,7 @@ class Observable:
         Compared as a ratio: errors and spreads are those of its natural logarithm, because it is positive and
         its errors are relative. Otherwise as a difference.
     spread_scale
-        Scale of the half-Cauchy prior of the spread between particles where nothing predicts it, on that scale.
+        Scale of the half-t prior of the spread between particles where nothing predicts it, on that scale.
     feasible
         The error that a good measurement of it leaves, on that scale.
     feasible_by_theory

@@ -1,7 +1,7 @@
 """The likelihood of many measurements of one observable, as a function of the mean of the population they come from.
 
 Each particle has a value of its own, drawn from a normal distribution around the population's mean; each measurement
-adds its error. The spread between particles is integrated over a half-Cauchy prior (Gelman, Bayesian Anal. 1, 515
+adds its error. The spread between particles is integrated over a half-t prior (Gelman, Bayesian Anal. 1, 515
 (2006), doi 10.1214/06-BA117A), so that it is not mistaken for measurement error, nor the number of particles for the
 accuracy of a prediction. What comes out is one curve, whatever the number of particles; candidates are held against it.
 """
@@ -27,6 +27,8 @@ NODES, FAR = 241, 60.0
 """Places of the mean, and how far they reach: in units of the prior's scale beyond the data."""
 WIDE, FINE, ALONE = 25, 25, 17
 """Spreads between particles: over the prior, where the data are, and for a record alone."""
+FREEDOM = 4
+"""Of the half-t prior: with fewer, one particle would say next to nothing of the population it comes from."""
 LOG_ROOT_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -235,6 +237,7 @@ def _spreads(data: Measurements, observable: Observable, centre: float) -> tuple
 
 
 def _log_weights(nodes: Floats, observable: Observable) -> Floats:
-    """Of a half-Cauchy prior at these spreads, ascending."""
-    weight = np.gradient(nodes) / (observable.spread_scale**2 + nodes**2)
+    """Of the prior at these spreads, ascending."""
+    density = (1 + (nodes / observable.spread_scale) ** 2 / FREEDOM) ** (-0.5 * (FREEDOM + 1))
+    weight = np.gradient(nodes) * density
     return np.asarray(np.log(weight / weight.sum()))

@@ -19,7 +19,7 @@ def conventions(reference: Assumption) -> tuple[str, ...]:
         "quantity with bounds only is the probability to lie between them.",
         f"A value without an interval is taken to be as uncertain as a good measurement leaves it: {soft}.",
         "Particles have values of their own, spread normally around a mean. Where a candidate does not predict that "
-        f"spread, it is integrated over a half-Cauchy prior of this scale: {spread}. Ensembles and ranges over many "
+        f"spread, it is integrated over a half-t prior (4 degrees of freedom) of this scale: {spread}. Ensembles and ranges over many "
         "particles measure the mean. Records of one particle under several conditions count as several particles.",
         "The error of a prediction is normal and common to all particles. Linewidths, lifetimes and numbers of emitters "
         "are compared as ratios.",
