@@ -28,6 +28,12 @@ def to_html(document: Document) -> str:
     return f"<div><table>{head}{facts}</table>{_table(rows) if rows else ''}</div>"
 
 
+def to_text(document: Document) -> str:
+    """The facts alone, one a line."""
+    lines = [f"  {name}: {brief(value, MOST_WORDS)}" for name, value in document.facts().items()]
+    return "\n".join([type(document).__name__, *lines])
+
+
 def brief(value: Any, most: int = MOST_IN_A_CELL) -> str:
     """One line: numbers to four digits, what is long by its size."""
     if value is None or (isinstance(value, str) and not value):

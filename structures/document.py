@@ -202,6 +202,12 @@ class Document(BaseModel):
 
         return to_html(self)
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What IPython prints where it cannot show HTML; `repr` stays whole."""
+        from midgap.structures.display import to_text
+
+        printer.text(to_text(self))
+
     def write(self, path: Path | str) -> Path:
         """Write as JSON, whole or not at all."""
         return write_atomic(path, json.dumps(self.to_dict(), allow_nan=False) + "\n")

@@ -304,3 +304,10 @@ def test_what_holds_a_document_shows_it():
 
     found = of_folder(EXAMPLES / "Cs4PbBr6" / "V_Br0", EXAMPLES / "Cs4PbBr6" / "pristine")
     assert found._repr_html_() == found.report._repr_html_()
+
+
+def test_without_html_the_facts_are_printed(documents):
+    from IPython.lib.pretty import pretty
+
+    shown = pretty(documents["Comparison"])
+    assert shown.startswith("Comparison\n") and documents["Comparison"].answer[:60] in shown and len(shown) < 2000
