@@ -2,12 +2,17 @@
 
 import numpy as np
 import pytest
-from pymatgen.core import IStructure, Lattice
+from pymatgen.core import IMolecule, IStructure, Lattice
 
 from midgap.defects.dielectric import FieldPoint, response_in_fields, with_vibrations
 from midgap.defects.electrostatics import COULOMB_EV_ANG
 from midgap.defects.vibrations import modes_of
 from midgap.structures.errors import InputError
+from midgap.structures.model import Model
+from midgap.structures.theory import LevelOfTheory
+from midgap.workflows.calculation import Calculation
+from midgap.workflows.dielectric import DielectricFlowMaker
+from midgap.workflows.engines import engine_named
 
 SALT = IStructure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
 SALT = IStructure.from_sites(list(SALT.get_primitive_structure()))
@@ -62,3 +67,41 @@ def test_a_tensor_and_charges_without_symmetry():
     assert "lower bound" in imaginary.warnings[-1]
     with pytest.raises(InputError, match="different cells"):
         with_vibrations(found, modes_of(SALT, np.zeros((2, 2, 3, 3))))
+
+
+def crystal(**more):
+    lithium_hydride = IStructure.from_spacegroup("Fm-3m", Lattice.cubic(4.084), ["Li", "H"], [[0, 0, 0], [0.5] * 3])
+    return Model(name="LiH", material="LiH", kind="pristine", structure=lithium_hydride, **more)
+
+
+def in_a_field(field=(0.0, 0.0, -0.05), model=None, **more):
+    asked = {"theory": LevelOfTheory.named("pbe"), "task": "forces"} | more
+    return Calculation(model=model or crystal(), electric_field_V_per_ang=field, **asked)
+
+
+def test_what_fields_are_not_for():
+    cp2k, gpaw = engine_named("cp2k"), engine_named("gpaw")
+    cp2k.check(in_a_field())
+    with pytest.raises(InputError, match="CP2K computes the forces"):
+        gpaw.check(in_a_field())
+    with pytest.raises(InputError, match="not asked for static in an electric field"):
+        cp2k.check(in_a_field(task="static"))
+    with pytest.raises(InputError, match="at Γ and with closed shells"):
+        cp2k.check(in_a_field(theory=LevelOfTheory.named("pbe", kpoints=(2, 2, 2))))
+    with pytest.raises(InputError, match="at Γ and with closed shells"):
+        cp2k.check(in_a_field(model=crystal(charge=1)))
+    with pytest.raises(InputError, match="no perfect crystal"):
+        DielectricFlowMaker().make(crystal().model_copy(update={"structure": IMolecule(["H"], [[0, 0, 0]])}))
+
+
+def test_the_flow_of_a_dielectric_tensor():
+    """Six fields, of which the last five begin where the first ended; two displacements, by the symmetry of rock salt."""
+    model = crystal().model_copy(update={"provenance": {"coordinates": "relaxed, by symmetry"}})
+    flow = DielectricFlowMaker().make(model)
+    fields = [job.function_args[4]["electric_field_V_per_ang"] for job in flow.jobs[:6]]
+    assert np.sum(fields, axis=0) == pytest.approx(np.zeros(3))
+    assert np.linalg.matrix_rank(fields) == 3
+    after = [job.function_args[6] for job in flow.jobs[:6]]
+    assert after[0] is None and {reference.uuid for reference in after[1:]} == {flow.jobs[0].uuid}
+    assert len(flow.jobs[6].jobs) == 2 + 1
+    assert len(DielectricFlowMaker(vibrations=False).make(model).jobs) == 6 + 1

@@ -28,6 +28,8 @@ class Calculation(Document):
         A relaxation that needs more geometry steps has failed.
     empty_bands
         Bands above the occupied ones, a spin channel; None is the engine's default.
+    electric_field_V_per_ang
+        A uniform field that the atoms are held in, for ``forces`` on a crystal.
     engine_settings
         Settings of one engine in that engine's own words, over everything else.
     """
@@ -38,6 +40,7 @@ class Calculation(Document):
     fmax_eV_per_ang: PositiveFloat = 0.05
     max_steps: PositiveInt = 200
     empty_bands: PositiveInt | None = None
+    electric_field_V_per_ang: tuple[float, float, float] | None = None
     engine_settings: dict[str, str | int | float | bool] = {}
 
 
@@ -45,7 +48,8 @@ class CalculationResult(Document):
     """What an engine found.
 
     ``model`` carries the final positions; ``electronic_structure`` is there after a static run,
-    ``forces_eV_per_ang`` (shape (n, 3)) after one of forces.
+    ``forces_eV_per_ang`` (shape (n, 3)) after one of forces, in a field with ``dipole_e_ang`` (shape (3,)), which is
+    known up to a vector of the lattice times e.
     """
 
     model: Model
@@ -55,4 +59,5 @@ class CalculationResult(Document):
     relaxation_energies_eV: tuple[float, ...] = ()
     max_force_eV_per_ang: float | None = None
     forces_eV_per_ang: FloatArray | None = None
+    dipole_e_ang: FloatArray | None = None
     provenance: Provenance

@@ -29,6 +29,8 @@ class Engine(ABC):
     tasks: ClassVar[tuple[Task, ...]] = ("relax", "static")
     embeds: ClassVar[bool] = False
     """Whether it computes clusters in point charges."""
+    fields: ClassVar[bool] = False
+    """Whether it computes crystals in a uniform electric field."""
     inputs_for_people: ClassVar[bool] = False
     """Whether its input files are what its users know and may want to see before anything runs."""
     timed: ClassVar[bool] = True
@@ -127,6 +129,13 @@ class Engine(ABC):
         if calculation.task not in self.tasks:
             raise InputError(
                 f"{self.name.upper()} is not asked for {calculation.task} here; use {_who_gives(calculation)}."
+            )
+        if calculation.electric_field_V_per_ang is not None and not (
+            self.fields and calculation.task == "forces" and calculation.model.periodic
+        ):
+            raise InputError(
+                f"{self.name.upper()} is not asked for {calculation.task} in an electric field here; CP2K computes the "
+                "forces on a crystal in one."
             )
         if calculation.model.periodic and not self.periodic:
             raise InputError(

@@ -45,6 +45,7 @@ class Cp2k(Engine):
     tasks = ("relax", "static", "forces")
     periodic = True
     clusters = True
+    fields = True
 
     def missing(self) -> str | None:
         words = _program()
@@ -95,6 +96,13 @@ class Cp2k(Engine):
             raise InputError(
                 f"CP2K computes exact exchange at Γ only, not on a {'×'.join(map(str, theory.kpoints))} mesh: "
                 "use a supercell with kpoints (1, 1, 1), or --engine gpaw."
+            )
+        if calculation.electric_field_V_per_ang is not None and (
+            theory.kpoints != (1, 1, 1) or model.unpaired_electrons
+        ):
+            raise InputError(
+                "CP2K computes a crystal in an electric field at Γ and with closed shells only: use a supercell with kpoints "
+                "(1, 1, 1), without unpaired electrons."
             )
         if not model.periodic and theory.kpoints != (1, 1, 1):
             raise InputError(f"{model.name} is a cluster and has no k-points; use kpoints (1, 1, 1).")
@@ -251,10 +259,16 @@ def _forces(text: str, calculation: Calculation, folder: Path) -> dict[str, obje
     atoms = len(calculation.model.structure)
     if forces is None or len(forces) < atoms:
         raise ComputationError(f"{folder / OUTPUT} lacks the forces on the atoms of {calculation.model.name}.")
-    return {
+    found: dict[str, object] = {
         "forces_eV_per_ang": forces[:atoms] * EV_PER_HARTREE / BOHR_ANG,
         "max_force_eV_per_ang": _largest(forces[:atoms]),
     }
+    if calculation.electric_field_V_per_ang is not None:
+        dipole = parser.dipole_e_ang(text)
+        if dipole is None:
+            raise ComputationError(f"{folder / OUTPUT} lacks the dipole of {calculation.model.name}.")
+        found["dipole_e_ang"] = dipole
+    return found
 
 
 def _largest(forces_au: np.ndarray) -> float:

@@ -25,12 +25,15 @@ HSE_FRACTION = 0.25
 SHORT_RANGE_ANG = 14.3
 """How far CP2K follows erfc(ωr)/r of HSE06; half of a cell that allows it must not be shorter."""
 BOHR_ANG = 0.529177210903
+FIELD_V_PER_ANG = 51.4220674763
+"""One atomic unit of the electric field."""
 EV_PER_HARTREE = 27.211386245988
 
 ROOM = {"s": 2, "p": 6, "d": 10, "f": 14}
 """Electrons in a full subshell."""
 
 Section = dict[str, Any]
+
 
 class Cp2kSettings(Document):
     """What ``engine_settings`` may hold for CP2K.
@@ -188,11 +191,14 @@ def _dft(
         "CHARGE": model.charge,
         "UKS": spins == 2,
         "MULTIPLICITY": model.unpaired_electrons + 1 if spins == 2 else None,
-        "QS": {"EPS_DEFAULT": settings.eps_default},
+        "QS": {"EPS_DEFAULT": settings.eps_default if calculation.electric_field_V_per_ang is None else 1e-10},
         "MGRID": {"CUTOFF": density_cutoff_Ry(settings, kinds), "REL_CUTOFF": settings.rel_cutoff_Ry},
         "POISSON": None if model.periodic else {"PERIODIC": "NONE", "POISSON_SOLVER": "MT"},
         "KPOINTS": None if gamma_only else _kpoints(theory.kpoints),
-        "SCF": {
+        "PERIODIC_EFIELD": _field(calculation.electric_field_V_per_ang),
+        "SCF": _minimized(calculation, settings)
+        if calculation.electric_field_V_per_ang is not None
+        else {
             # Read if it is there; CP2K takes the atomic guess if not.
             "SCF_GUESS": "RESTART",
             "EPS_SCF": scf_threshold(calculation, settings),
@@ -215,7 +221,32 @@ def _dft(
         if theory.functional == "HSE06"
         else None,
         "XC": _xc(model, theory, settings),
-        "PRINT": _results(model, settings, projected=gamma_only) if results else None,
+        "PRINT": _results(model, settings, projected=gamma_only)
+        if results
+        else None
+        if calculation.electric_field_V_per_ang is None
+        else {"MOMENTS": {"PERIODIC": True, "MAX_MOMENT": 1}},
+    }
+
+
+def _field(field_V_per_ang: Sequence[float] | None) -> Section | None:
+    """Through the Berry phase (Umari and Pasquarello, Phys. Rev. Lett. 89, 157602 (2002))."""
+    if field_V_per_ang is None:
+        return None
+    strength = float(np.linalg.norm(field_V_per_ang))
+    direction = np.array([1.0, 0.0, 0.0]) if strength == 0 else np.asarray(field_V_per_ang) / strength
+    return {"INTENSITY": strength / FIELD_V_PER_ANG, "POLARISATION": tuple(direction.tolist())}
+
+
+def _minimized(calculation: Calculation, settings: Cp2kSettings) -> Section:
+    """The orbital transformation, the only solver that sees a periodic field; of insulators alone."""
+    return {
+        "SCF_GUESS": "RESTART",
+        "EPS_SCF": scf_threshold(calculation, settings),
+        "MAX_SCF": settings.max_scf,
+        "OT": {"MINIMIZER": "CG", "LINESEARCH": "2PNT", "PRECONDITIONER": "FULL_SINGLE_INVERSE"},
+        "OUTER_SCF": {"EPS_SCF": scf_threshold(calculation, settings), "MAX_SCF": 5},
+        "PRINT": {"RESTART": {"BACKUP_COPIES": 1, "EACH": {"QS_SCF": 3}}, "RESTART_HISTORY": {"_": "OFF"}},
     }
 
 
@@ -329,9 +360,7 @@ def _results(model: Model, settings: Cp2kSettings, *, projected: bool) -> Sectio
 
 
 def _subsys(model: Model, settings: Cp2kSettings, kinds: Mapping[str, AtomicKind]) -> Section:
-    moments = {
-        atom: moment for atom, moment in initial_moments(model).items() if _has_open_shell(model.species[atom])
-    }
+    moments = {atom: moment for atom, moment in initial_moments(model).items() if _has_open_shell(model.species[atom])}
     labels = [symbol + ("_spin" if atom in moments else "") for atom, symbol in enumerate(model.species)]
     positions = model.positions_ang
     sections = {
