@@ -212,16 +212,17 @@ def check_distances(structure: IStructure, source: str, smallest_ang: float = 0.
     if not (np.abs(structure.frac_coords) < FARTHEST_FRAC).all():
         raise InputError(f"{source}: an atom is far outside of the cell, or nowhere; check the coordinates.")
     # By its shortest vectors, or a skewed cell would have neighbours sought among millions of its images.
-    reduced = structure.lattice.get_lll_reduced_lattice() if np.isfinite(structure.lattice.matrix).all() else None
-    lengths = structure.lattice.abc if reduced is None else (*structure.lattice.abc, *reduced.abc)
-    if not all(1.0 < length < LONGEST_ANG for length in lengths) or structure.lattice.volume < 1.0:
+    lattice = structure.lattice
+    sound = all(1.0 < length < LONGEST_ANG for length in lattice.abc) and lattice.volume >= 1.0
+    reduced = lattice.get_lll_reduced_lattice() if sound else lattice
+    lengths = reduced.abc
+    if not sound or not all(1.0 < length < LONGEST_ANG for length in lengths) or structure.lattice.volume < 1.0:
         edges = ", ".join(f"{length:.3g}" for length in structure.lattice.abc)
         raise InputError(f"{source}: the cell has edges of {edges} Å; check its lattice and unit.")
     from ase.data import covalent_radii
 
     radii = np.array([covalent_radii[_element(site).Z] for site in structure])
     reach = max(smallest_ang, radii.max())
-    assert reduced is not None
     compact = IStructure(reduced, structure.species, structure.cart_coords, coords_are_cartesian=True)
     first, second, _, distance = compact.get_neighbor_list(reach, exclude_self=True)
     limit = np.maximum(smallest_ang, 0.5 * (radii[first] + radii[second]))

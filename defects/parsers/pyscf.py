@@ -15,6 +15,7 @@ import numpy as np
 from pymatgen.core import IMolecule
 
 from midgap.defects.electronic_structure import ElectronicStructure, Provenance, TransitionDipoles, near_the_gap
+from midgap.defects.parsers.hdf5 import dataset
 from midgap.defects.parsers.pyscf_tables import check_tables
 from midgap.structures.errors import InputError
 from midgap.structures.model import PointCharges
@@ -265,9 +266,9 @@ def read_checkpoint(path: Path | str, theory: LevelOfTheory) -> ElectronicStruct
         ) from None
     try:
         with h5py.File(path, "r") as file:
-            text = file["mol"][()]
-            arrays = [np.asarray(file["scf"][name][()]) for name in ("mo_energy", "mo_coeff", "mo_occ")]
-            energy = float(file["scf/e_tot"][()])
+            text = dataset(file, "mol")
+            arrays = [np.asarray(dataset(file, f"scf/{name}")) for name in ("mo_energy", "mo_coeff", "mo_occ")]
+            energy = float(dataset(file, "scf/e_tot"))
         # PySCF's own reader evaluates strings of the file; the integral tables are all that is needed here.
         data = json.loads(text)
         mol = gto.Mole()

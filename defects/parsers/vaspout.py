@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from midgap.defects.parsers.hdf5 import check_size, dataset
 from midgap.defects.parsers.vasp_output import VaspOutput
 from midgap.structures.errors import InputError
 
@@ -56,20 +57,20 @@ def read_vaspout(path: Path) -> VaspOutput:
 
 def _read(path: Path, file: Any) -> VaspOutput:
     out = VaspOutput(source=path)
-    out.version = ".".join(str(file[f"version/{part}"][()]) for part in ("major", "minor", "patch"))
-    out.tags = {name.upper(): _text(value[()]) for name, value in file["input/incar"].items()}
-    counts = np.asarray(file["results/positions/number_ion_types"][()], dtype=int).reshape(-1)
-    symbols = [_text(name).split("_")[0].split("/")[0] for name in file["results/positions/ion_types"][()]]
+    out.version = ".".join(str(dataset(file, f"version/{part}")) for part in ("major", "minor", "patch"))
+    out.tags = {name.upper(): _text(dataset(file, f"input/incar/{name}")) for name in file["input/incar"]}
+    counts = np.asarray(dataset(file, "results/positions/number_ion_types"), dtype=int).reshape(-1)
+    symbols = [_text(name).split("_")[0].split("/")[0] for name in dataset(file, "results/positions/ion_types")]
     out.species = [symbol for symbol, count in zip(symbols, counts, strict=True) for _ in range(count)]
     out.ionic_steps = len(file[f"{STEPS}/position_ions"])
-    scale = float(file[f"{STEPS}/scale"][()]) if f"{STEPS}/scale" in file else 1.0
+    scale = float(dataset(file, f"{STEPS}/scale")) if f"{STEPS}/scale" in file else 1.0
     out.lattice_ang = scale * np.asarray(file[f"{STEPS}/lattice_vectors"][-1], dtype=float)
     out.positions_frac = np.asarray(file[f"{STEPS}/position_ions"][-1], dtype=float)
-    out.kpoints_frac = np.asarray(file[f"{BANDS}/kpoint_coords"][()], dtype=float)
-    out.k_weights = np.asarray(file[f"{BANDS}/kpoints_symmetry_weight"][()], dtype=float)
-    out.eigenvalues_eV = np.asarray(file[f"{BANDS}/eigenvalues"][()], dtype=float)
-    out.occupations = np.asarray(file[f"{BANDS}/fermiweights"][()], dtype=float)
-    out.tags["NELECT"] = str(float(file[f"{BANDS}/nelectrons"][()]))
+    out.kpoints_frac = np.asarray(dataset(file, f"{BANDS}/kpoint_coords"), dtype=float)
+    out.k_weights = np.asarray(dataset(file, f"{BANDS}/kpoints_symmetry_weight"), dtype=float)
+    out.eigenvalues_eV = np.asarray(dataset(file, f"{BANDS}/eigenvalues"), dtype=float)
+    out.occupations = np.asarray(dataset(file, f"{BANDS}/fermiweights"), dtype=float)
+    out.tags["NELECT"] = str(float(dataset(file, f"{BANDS}/nelectrons")))
     out.tags.setdefault("ISPIN", str(len(out.eigenvalues_eV)))
     if "results/projectors/par" in file:
         out.site_weights = _site_weights(file["results/projectors/par"], len(out.eigenvalues_eV))
@@ -83,6 +84,7 @@ def _read(path: Path, file: Any) -> VaspOutput:
 
 def _site_weights(projections: Any, spins: int) -> np.ndarray:
     """Summed over orbitals, an atom at a time; stored as (spin or charge and moments, site, orbital, k, band)."""
+    check_size(projections)
     _, sites, _, n_k, n_band = projections.shape
     weights = np.empty((spins, sites, n_k, n_band), dtype=np.float32)
     for spin in range(spins):
@@ -95,20 +97,20 @@ def _mesh(file: Any) -> tuple[int, int, int] | None:
     names = [f"input/kpoints/nkp{axis}" for axis in "xyz"]
     if not all(name in file for name in names):
         return None
-    one, two, three = (int(file[name][()]) for name in names)
+    one, two, three = (int(dataset(file, name)) for name in names)
     return (one, two, three) if min(one, two, three) > 0 else None
 
 
 def _energy(file: Any) -> float | None:
     if f"{STEPS}/energies" not in file:
         return None
-    labels = [_text(label).strip() for label in file[f"{STEPS}/energies_tags"][()]]
-    values = np.atleast_2d(file[f"{STEPS}/energies"][()])
+    labels = [_text(label).strip() for label in dataset(file, f"{STEPS}/energies_tags")]
+    values = np.atleast_2d(dataset(file, f"{STEPS}/energies"))
     return float(values[-1, labels.index("energy(sigma->0)")]) if "energy(sigma->0)" in labels else None
 
 
 def _potcars(file: Any, out: VaspOutput, counts: np.ndarray) -> None:
-    content = _text(file["input/potcar/content"][()]) if "input/potcar/content" in file else ""
+    content = _text(dataset(file, "input/potcar/content")) if "input/potcar/content" in file else ""
     out.potentials = re.findall(r"TITEL\s*=\s*(.+)", content)
     valences = [float(found) for found in re.findall(r"ZVAL\s*=\s*([\d.]+)", content)]
     if len(valences) == len(counts):
