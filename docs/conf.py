@@ -18,7 +18,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build"]
@@ -48,8 +47,10 @@ html_theme_options = {
     "show_navbar_depth": 1,
     "use_download_button": False,
     "use_fullscreen_button": False,
+    "navbar_persistent": [],
 }
 html_show_sourcelink = False
+html_math_renderer = "mathml"  # the reader's browser draws it, without a network
 copybutton_prompt_text = "$ "
 
 
@@ -58,5 +59,7 @@ def setup(app):
     import pages
 
     pages.write_all(HERE)
+    app.add_html_math_renderer("mathml", (pages.inline_math, None), (pages.display_math, None))
+    app.connect("source-read", pages.link_outside)
     app.connect("autodoc-skip-member", pages.skip_member)
     app.connect("autodoc-process-docstring", pages.escape_bars)

@@ -34,6 +34,30 @@ def escape_bars(app, what, name, thing, options, lines):
     lines[:] = ["``".join(_bars(part, i) for i, part in enumerate(line.split("``"))) for line in lines]
 
 
+def link_outside(app, name, source):
+    """Let a link to a page outside this folder, which works where the sources are read, give that file here."""
+    source[0] = re.sub(r"\[([^\]]+)\]\((\.\./[^)#]+\.md)\)", r"{download}`\1 <\2>`", source[0])
+
+
+def inline_math(writer, node):
+    """Write a formula of a line as MathML."""
+    _math(writer, node, as_block=False)
+
+
+def display_math(writer, node):
+    """Write a formula of its own as MathML."""
+    _math(writer, node, as_block=True)
+
+
+def _math(writer, node, as_block: bool) -> None:
+    from docutils import nodes
+    from docutils.utils.math.latex2mathml import tex2mathml
+
+    formula = tex2mathml(node.astext(), as_block=as_block)
+    writer.body.append(f"<p>{formula}</p>" if as_block else formula)
+    raise nodes.SkipNode
+
+
 def _bars(text: str, index: int) -> str:
     return text if index % 2 else text.replace("|", "\\|")
 
@@ -82,7 +106,7 @@ def _kept(name: str) -> list[str]:
     words, numbers = (ROOT / "benchmarks" / "results" / f"{name}{ending}" for ending in (".md", ".json"))
     if words.exists():
         body = words.read_text().partition("\n")[2].strip()  # without its title
-        body = re.sub(r"\]\((?!https?:)[^)]*/?([^)/]+)\)", r"](../../benchmarks/results/\1)", body)
+        body = re.sub(r"\]\(([^()/:]+\.json)\)", r"](../../benchmarks/results/\1)", body)
         return [re.sub(r"^(#+)", r"#\1", line) for line in body.splitlines()] + [""]
     if numbers.exists():
         return [*_table(json.loads(numbers.read_text())), f"All numbers: `benchmarks/results/{numbers.name}`.", ""]
