@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pymatgen.core import Element
 
 from midgap.defects.corrections import corrected_level_eV, extended_fnv
 from midgap.defects.electronic_structure import ElectronicStructure
@@ -64,9 +65,8 @@ def around(model: Model) -> dict[str, float]:
     fractions = np.asarray(model.structure.frac_coords)  # type: ignore[union-attr]
     empty = lattice.get_fractional_coords(model.vacancy.position_ang)
     away = lattice.get_all_distances([empty], fractions)[0]
-    cations = [
-        i for i, s in enumerate(model.species) if s not in ("Cs", model.vacancy.species) and away[i] < CATION_REACH_ANG
-    ]
+    cations = [i for i, symbol in enumerate(model.species) if _holds(symbol, model.vacancy.species)]
+    cations = [i for i in cations if away[i] < CATION_REACH_ANG]
     if not cations:
         return {}
     cation = min(cations, key=lambda i: away[i])
@@ -82,6 +82,11 @@ def around(model: Model) -> dict[str, float]:
         "others_ang": round(float(np.delete(lengths, opposite).mean()), 3),
         "vacancy_ang": round(float(np.linalg.norm(to_vacancy)), 3),
     }
+
+
+def _holds(symbol: str, anion: str) -> bool:
+    """Whether an element is what anions are bound to: an alkali ion only fills the space between."""
+    return symbol != anion and not Element(symbol).is_alkali
 
 
 def _shortest(lattice: Any, start: np.ndarray, end: np.ndarray) -> np.ndarray:
