@@ -125,7 +125,7 @@ def response_in_fields(structure: IStructure, points: Sequence[FieldPoint], sour
     born = slopes[:, 3:].reshape(3, len(structure), 3).transpose(1, 2, 0)
     drift = born.mean(axis=0)
     largest = float(np.abs(drift).max())
-    warnings = ()
+    warnings: tuple[str, ...] = ()
     if largest > NOTABLE_CHARGE_E:
         warnings = (f"Born charges do not sum to zero by {largest:.2f} e an atom: converge the forces further.",)
     return DielectricResponse(

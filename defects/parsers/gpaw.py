@@ -116,7 +116,8 @@ def _band_energy_eV(eigenvalues_eV: np.ndarray, weights: np.ndarray, electrons: 
     from ase.units import Ha
     from gpaw.occupations import FermiDiracCalculator
 
-    filled, _, entropy = FermiDiracCalculator(SMEARING_EV).calculate(electrons, eigenvalues_eV / Ha, weights)
+    smearing: Any = FermiDiracCalculator(SMEARING_EV)  # its hints want lists, its code arrays
+    filled, _, entropy = smearing.calculate(electrons, eigenvalues_eV / Ha, weights)
     return float(np.einsum("k,kn,kn->", weights, filled, eigenvalues_eV) + 0.5 * entropy * Ha)
 
 
