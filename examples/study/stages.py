@@ -36,14 +36,14 @@ PLACES = (0.0, 0.2, 0.5, 1.0)
 
 MESHES = {
     "CsBr": (4, 4, 4),
-    "PbBr2": (2, 4, 2),
-    "CsPbBr3": (2, 2, 2),
+    "PbBr2": (2, 3, 2),
+    "CsPbBr3": (2, 1, 2),
     "CsPb2Br5": (2, 2, 2),
     "Br2": (4, 4, 2),
-    "Cs": (6, 6, 6),
-    "Pb": (8, 8, 8),
+    "Cs": (4, 4, 4),
+    "Pb": (6, 6, 6),
 }
-"""Γ-centred meshes of the competing phases."""
+"""Γ-centred meshes of the competing phases: as dense as Γ alone is in the large cell, denser for the elements."""
 
 
 @dataclass(frozen=True)
@@ -252,15 +252,13 @@ def phases_relax(campaign: Campaign) -> Flow:
 
 
 def phases(campaign: Campaign) -> Flow:
-    """Energies of the competing phases, and of the crystal itself on a mesh."""
+    """Energies of the competing phases; the crystal itself is that of the large cell."""
     relaxed = {one.model.material: one for one in campaign.finished("phases_relax")}
     jobs: list[Job | Flow] = []
     for model in campaign.phases():
         theory = THEORY.model_copy(update={"kpoints": MESHES[model.material]})
         at = relaxed.get(model.material)
-        jobs.append(static(model if at is None else at.model, theory, at, **_metal(model.material)))
-    own = campaign.lowest("small", None).model
-    jobs.append(static(renamed(own, "mesh"), THEORY.model_copy(update={"kpoints": (2, 2, 2)})))
+        jobs.append(static(model if at is None else at.model, theory, **_metal(model.material)))
     return Flow(jobs, name="phases")
 
 

@@ -24,7 +24,7 @@ def write_studies(results: Path, found: dict[str, Any], screening: Screening | N
     for size, atoms in (("small", 22), ("large", 66)):
         cells = sorted(path.parent.name for path in (results / size).glob(f"V_*_{atoms}/result.json"))
         if cells and any(one["stage"] == "phases" for one in found["energies"]):
-            _write(results / f"formation_{size}.json", formation(size, atoms, cells, found, screening))
+            _write(results / f"formation_{size}.json", formation(results, size, atoms, cells, found, screening))
     for pair, first, second in (("0+", 0, 1), ("0-", 0, -1)):
         folder = results / f"paths_small_{pair}"
         for ground, excited in ((first, second), (second, first)):
@@ -37,10 +37,12 @@ def write_studies(results: Path, found: dict[str, Any], screening: Screening | N
 
 
 def formation(
-    size: str, atoms: int, cells: list[str], found: dict[str, Any], screening: Screening | None
+    results: Path, size: str, atoms: int, cells: list[str], found: dict[str, Any], screening: Screening | None
 ) -> dict[str, Any]:
     """A `midgap.defects.formation_study.FormationStudy`."""
-    phases = [
+    own = "large/pristine_66" if (results / "large/pristine_66/result.json").exists() else f"{size}/pristine_{atoms}"
+    phases: list[dict[str, Any]] = [{"folder": own}]
+    phases += [
         {
             "formula": one["formula"],
             "energy_eV": one["energy_eV"],
