@@ -217,7 +217,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "kill_resume": Benchmark(10, lambda a: ["--kills", "4" if a.quick else "20"], of_kills),
     "flow_overhead": Benchmark(9, lambda a: ["--preset", "quick" if a.quick else "demo"], of_flow),
     "cluster_overhead": Benchmark(12, lambda a: ["--jobs", "5" if a.quick else "50"], of_cluster),
-    "generality": Benchmark(6, lambda a: [], of_generality, "generality.json"),
+    "generality": Benchmark(10, lambda a: [], of_generality, "generality.json"),
     "size": Benchmark(4, lambda a: ["--atoms", "22", "66", "176"] if a.quick else [], of_size, "size.json"),
     "fuzz": Benchmark(150, lambda a: ["--seconds", "10" if a.quick else "600"], of_fuzzing, "fuzz.json"),
 }  # fmt: skip

@@ -40,6 +40,10 @@ SAME_eV = 0.02
 """A relaxation that was broken takes a slightly different path to within the same force threshold."""
 
 
+ASKED = {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM}
+"""Signals by which people and queues end a run."""
+
+
 def small_flow() -> Flow:
     """Nine jobs, four of them calculations, two known only once the host is relaxed."""
     lattice = Lattice(5.69 / 2 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]))
@@ -56,13 +60,19 @@ def small_flow() -> Flow:
 
 
 def begin(folder: Path) -> subprocess.Popen[bytes]:
-    """Start the run in a process group of its own."""
-    return subprocess.Popen([sys.executable, __file__, "--run", str(folder)], start_new_session=True)
+    """Start the run in a process group of its own, hearing interrupts even where a shell's background job does not."""
+    return subprocess.Popen(
+        [sys.executable, __file__, "--run", str(folder)],
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
 
 
 def kill(process: subprocess.Popen[bytes], how: str) -> None:
-    """End a run that cannot say goodbye."""
-    if how == "group":
+    """End a run: by a signal that it may answer, or so that it cannot say goodbye."""
+    if how in ASKED:
+        process.send_signal(ASKED[how])
+    elif how == "group":
         os.killpg(process.pid, signal.SIGKILL)
     else:
         doomed = [psutil.Process(process.pid)]
@@ -86,7 +96,7 @@ def break_at_random(folder: Path, kills: int, longest_s: float, rng: random.Rand
         try:
             process.wait(moment)
         except subprocess.TimeoutExpired:
-            how = rng.choice(("group", "first", "all"))
+            how = rng.choice(("group", "first", "all", *ASKED))
             kill(process, how)
             moments.append(f"{moment:.2f} s {how}")
         else:

@@ -26,6 +26,13 @@ MaxAtoms = Annotated[
     int | None,
     typer.Option(min=1, help="Most isotropic supercells of at most so many atoms. (default: the preset's)"),
 ]
+Cutoff = Annotated[
+    float | None,
+    typer.Option(
+        metavar="EV",
+        help="Plane-wave cutoff; elements such as O, N, F and 3d metals need 400 or more. (default: the preset's, 250 for GPAW)",
+    ),
+]
 Relax = Annotated[
     str | None,
     typer.Option(
@@ -59,6 +66,7 @@ def question(
     kpoints: str | None = None,
     species: str | None = None,
     max_atoms: int | None = None,
+    cutoff: float | None = None,
 ) -> Preset:
     """The preset, changed as asked."""
     from midgap.cli.options import parse_charges, parse_mesh, parse_settings
@@ -78,6 +86,8 @@ def question(
     asked = asked.model_copy(update=change)
     if engine is not None:
         asked = asked.with_engine(engine_named(engine).name)
+    if cutoff is not None:
+        asked = asked.with_cutoff(cutoff)
     if kpoints is not None:
         asked = asked.with_mesh(parse_mesh(kpoints))
     if relax is not None:

@@ -9,6 +9,7 @@ import typer
 
 from midgap.cli.question import (
     Charges,
+    Cutoff,
     EngineName,
     KPoints,
     Material,
@@ -41,6 +42,7 @@ def command(
     kpoints: KPoints = None,
     species: Species = None,
     max_atoms: MaxAtoms = None,
+    cutoff: Cutoff = None,
     records: RecordsFile = None,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
@@ -57,7 +59,7 @@ def command(
     from rich.console import Console
 
     talk = Console(stderr=True)
-    asked = question(preset, material, engine, theory, charges, relax, settings, kpoints, species, max_atoms)
+    asked = question(preset, material, engine, theory, charges, relax, settings, kpoints, species, max_atoms, cutoff)
     if not dry_run:
         talk.print(f"[bold]{asked.material}[/]: {asked.in_words}", highlight=False)
     measured = measured_records(records, asked.material)

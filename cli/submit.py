@@ -9,6 +9,7 @@ import typer
 
 from midgap.cli.question import (
     Charges,
+    Cutoff,
     EngineName,
     KPoints,
     Material,
@@ -40,6 +41,7 @@ def command(
     kpoints: KPoints = None,
     species: Species = None,
     max_atoms: MaxAtoms = None,
+    cutoff: Cutoff = None,
     worker: Annotated[str | None, typer.Option(help="Where to compute. (default: the project's first)")] = None,
     project: ProjectName = None,
     out: Annotated[Path, typer.Option(help="Folder by which the flow is known, and for its results.")] = Path(
@@ -69,7 +71,7 @@ def command(
     from midgap.workflows.cluster.project import open_project, probe, queue_of, worker_named
 
     talk = Console(stderr=True)
-    asked = question(preset, material, engine, theory, charges, relax, settings, kpoints, species, max_atoms)
+    asked = question(preset, material, engine, theory, charges, relax, settings, kpoints, species, max_atoms, cutoff)
     opened = open_project(project)
     name, _ = worker_named(opened, worker)
     queue = queue_of(opened, name)

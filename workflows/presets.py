@@ -103,6 +103,22 @@ class Preset(Document):
             }
         )
 
+    def with_cutoff(self, cutoff_eV: float) -> Preset:
+        """The same question with another plane-wave cutoff.
+
+        Raises
+        ------
+        InputError
+            It is none that makes sense.
+        """
+        if not 50.0 <= cutoff_eV <= 5000.0:
+            raise InputError(f"A plane-wave cutoff of {cutoff_eV:g} eV makes no sense; give 200 to 1000.")
+        return self.model_copy(
+            update={
+                kind: getattr(self, kind).model_copy(update={"cutoff_eV": cutoff_eV}) for kind in ("pristine", "defect")
+            }
+        )
+
     def with_settings(self, settings: dict[str, Any]) -> Preset:
         """The same question with settings of the engine over those of the preset."""
         mine = {**self.options.get("engine_settings", {}), **settings}
@@ -234,6 +250,8 @@ class Preset(Document):
                 asked["relax"] = with_d3 if self.relax else "none"
             if self.defect.kpoints != own.defect.kpoints:
                 asked["kpoints"] = list(self.defect.kpoints)
+            if self.engine == own.engine and self.defect.cutoff_eV != own.defect.cutoff_eV:
+                asked["cutoff_eV"] = self.defect.cutoff_eV
             for name in ("species", "max_atoms"):
                 if getattr(self, name) != getattr(own, name):
                     asked[name] = getattr(self, name)
