@@ -65,7 +65,11 @@ def test_spin_orbit_splitting_of_gallium_arsenide(tmp_path):
     assert edges.direct and edges.vbm_k == gamma
     # without spin-orbit coupling, from the same folder's hybrid shifts: the hybrid opens the gap
     rows = json.loads((tmp_path / "hybrid.json").read_text())
-    half = filled // 2
+    half = (states.first_band + filled) // 2  # bands of the folder are counted from the first there is
+    assert states.total_energy_eV == pytest.approx(sum(states.energy_terms_eV.values()))
+    assert set(states.energy_terms_eV) == {"PBE", "HSE06 - PBE", "SOC"} and states.energy_theory == "HSE06+SOC"
+    # full shells gain by second order alone: much less than the splitting of the valence band's top
+    assert -0.341 < states.energy_terms_eV["SOC"] < 0.0
     assert all(row["correction_eV"][0][half] > row["correction_eV"][0][half - 1] for row in rows.values())
     # `midgap levels` reads the folder
     assert read_folder(tmp_path).electronic_structure == states
