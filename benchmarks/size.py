@@ -101,7 +101,7 @@ def measure(repeats: tuple[int, int, int], folder: Path) -> dict[str, Any]:
     pristine, vacancy = models[:2]
     atoms = len(pristine.structure)
     steps["write CIF, POSCAR, JSON"], _ = timed(lambda: export_models([vacancy], folder))
-    if atoms <= 1500:
+    if atoms <= 600:
         steps["search of the most isotropic cell"], _ = timed(lambda: most_isotropic(cell, atoms))
     rng = np.random.default_rng(1)
     reference, defect = made_up(pristine, rng), made_up(vacancy, rng)

@@ -1,0 +1,124 @@
+"""A full disk, an interrupt, two at once, a clock that goes back: one sentence, nothing half-written, and it goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LEVELS = ROOT / "examples" / "Cs4PbBr6" / "levels.json"
+MIDGAP = [sys.executable, "-m", "midgap.cli.main"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 32 kB that can be made larger."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def midgap(*words, **more) -> subprocess.CompletedProcess:
+    return subprocess.run([*MIDGAP, *map(str, words)], capture_output=True, text=True, timeout=300, **more)
+
+
+@pytest.mark.parametrize(
+    ("words", "written"),
+    [
+        (["compare", "--levels", LEVELS, "--report", "{disk}/page.html"], "page.html"),
+        (["build", "--no-clusters", "--max-atoms", "66", "--out", "{disk}/models"], "models"),
+        (["simulate", "{disk}/s.ptu", "--duration", "1"], "s.ptu"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_full_disk(words, written, small_disk):
+    words = [str(word).format(disk=small_disk) for word in words]
+    full = midgap(*words)
+    assert full.returncode == 1, full.stderr
+    assert "No space left on device" in full.stderr and "Traceback" not in full.stderr
+    for path in small_disk.rglob("*"):
+        assert not path.name.startswith("."), "a half-written file was left"
+        if path.suffix == ".json":
+            json.loads(path.read_text())
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    again = midgap(*words)
+    assert again.returncode == 0, again.stderr
+    assert (small_disk / written).exists()
+
+
+def interrupted(words, after_s, number, cwd) -> tuple[int, str]:
+    """Exit code and stderr of a command that was sent a signal."""
+    process = subprocess.Popen(
+        [*MIDGAP, *map(str, words)],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs, and what they start, ignore the interrupt from the keyboard.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    time.sleep(after_s)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=300)
+    return process.returncode, said
+
+
+@pytest.mark.parametrize("after_s", [0.5, 3.0])
+def test_an_interrupted_build_leaves_whole_files(after_s, tmp_path):
+    words = ["build", "--max-atoms", "200", "--no-clusters", "--out", tmp_path / "models"]
+    code, said = interrupted(words, after_s, signal.SIGINT, tmp_path)
+    assert code in (0, 130, -signal.SIGINT), said
+    assert code != 130 or "Traceback" not in said
+    for path in tmp_path.rglob("*.json"):
+        json.loads(path.read_text())
+
+
+def test_two_builds_in_one_folder_and_two_beside_it(tmp_path):
+    folders = ["one", "one", "two"]
+    running = [
+        subprocess.Popen(
+            [*MIDGAP, "build", "--no-clusters", "--out", str(tmp_path / folder)], stdout=subprocess.DEVNULL
+        )
+        for folder in folders
+    ]
+    assert [process.wait(timeout=300) for process in running] == [0, 0, 0]
+    names = {folder: sorted(path.name for path in (tmp_path / folder).iterdir()) for folder in folders}
+    assert names["one"] == names["two"]
+    for path in tmp_path.rglob("*.json"):
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_a_clock_that_goes_back_does_not_lose_a_job(tmp_path):
+    """What was finished in the future is finished: a run is known by what it holds, not by when."""
+    from jobflow import Flow, job
+
+    from midgap.workflows.local import run_flow
+
+    done = tmp_path / "done"
+
+    def flow():
+        first = job(_note)(str(done), 1)
+        return Flow([first, job(_note)(str(done), first.output)], output=None)
+
+    run_flow(flow(), tmp_path / "run")
+    lines = done.read_text()
+    ahead = time.time() + 10 * 365 * 86400
+    for path in (tmp_path / "run").rglob("*"):
+        os.utime(path, (ahead, ahead))
+    run_flow(flow(), tmp_path / "run")
+    assert done.read_text() == lines
+
+
+def _note(path: str, number: int) -> int:
+    with Path(path).open("a") as stream:
+        stream.write(f"{number}\n")
+    return number + 1
