@@ -10,6 +10,7 @@ unfinished one goes on. Stages that need nothing of each other may run side by s
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from results import cost_of
 from stages import Stage, stages
 from starts import Campaign
 
+from midgap.structures.document import write_atomic
 from midgap.structures.errors import ComputationError, InputError
 from midgap.workflows.local import JobView, run_flow
 
@@ -66,6 +68,8 @@ def run(stage: Stage, campaign: Campaign, cores: int | None = None) -> None:
     print(f"{stage.name}: {stage.about}; expected {_duration(stage.expected_s)} on one core", flush=True)
     request = {"material": campaign.material, "stage": stage.name}
     result = run_flow(flow, folder, cores=cores, request=request, watch=_Teller())
+    if result.output is not None:
+        write_atomic(folder / "output.json", json.dumps(result.output) + "\n")
     cost = cost_of(folder)
     print(f"{stage.name}: {cost.calculations} calculations, {_duration(cost.wall_s)} of engines", flush=True)
     result.raise_for_failures()

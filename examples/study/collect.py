@@ -16,6 +16,7 @@ from results import Cost, cost_of, finished, level, relaxation
 from studies import write_studies
 
 from midgap.defects.band_edges import band_edges
+from midgap.defects.dielectric import DielectricResponse
 from midgap.defects.electronic_structure import ElectronicStructure
 from midgap.defects.emission import Screening
 from midgap.structures.document import write_atomic
@@ -40,7 +41,7 @@ DEEP_EV, HIGH_EV = 2.0, 1.5
 """Of a large cell, states so far below the highest filled and above the lowest empty one are kept."""
 
 
-def main(out: Path, screening: Screening | None) -> None:
+def main(out: Path, screening: Screening) -> None:
     """Read the stages that are there, and write the results folder."""
     found: dict[str, Any] = {"relaxations": [], "levels": [], "energies": [], "costs": {}}
     for stage in RELAXATIONS:
@@ -59,7 +60,7 @@ def main(out: Path, screening: Screening | None) -> None:
                 _keep(result, KEPT.get(stage, stage), bare=True)
     stages = sorted(path.name for path in out.iterdir() if (path / "flow.json").exists())
     found["costs"] = {stage: _cost(cost_of(out / stage)) for stage in stages if not stage.startswith("old")}
-    found["screening"] = None if screening is None else screening.to_dict()
+    found["screening"] = screening.to_dict()
     RESULTS.mkdir(exist_ok=True)
     write_atomic(RESULTS / "study.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     write_studies(RESULTS, found, screening)
@@ -161,14 +162,16 @@ def _rounded(data: Any) -> Any:
     return round(data, 6) if isinstance(data, float) else data
 
 
-def read_screening(path: Path | None) -> Screening | None:
-    """Dielectric constants from a file, if there is one."""
-    return None if path is None or not path.exists() else Screening.read(path)
+def read_screening(out: Path) -> Screening:
+    """The dielectric constants that the campaign computed, or the estimate beside this file."""
+    path = out / "dielectric" / "output.json"
+    if path.exists():
+        return DielectricResponse.read(path).screening()
+    return Screening.read(HERE / "screening.json")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path, help="folder of the campaign")
-    parser.add_argument("--screening", type=Path, default=HERE / "screening.json", help="dielectric constants")
     asked = parser.parse_args()
-    main(asked.out.resolve(), read_screening(asked.screening))
+    main(asked.out.resolve(), read_screening(asked.out))

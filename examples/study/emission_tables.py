@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from cells import HOLE, NAMES, WARM_K, eV, lowest_level, table
@@ -11,12 +12,13 @@ from scipy.constants import Boltzmann, e
 from studies import vertical_energies
 
 from midgap.defects.configuration_coordinate import ConfigurationCoordinate, curvature
+from midgap.defects.electrostatics import dielectric_tensor
 from midgap.defects.emission import Screening
 from midgap.defects.radiative import radiative_lifetime
 
 PLAIN = ("levels_small",)
-SCREENINGS = ((8.0, 3.5), (6.0, 3.5), (12.0, 3.5), (8.0, 3.0), (8.0, 4.5))
-"""Static and electronic constants; the first are those of the rest of the page."""
+SCREENINGS = ((6.0, 3.5), (12.0, 3.5), (8.0, 3.0), (8.0, 4.5))
+"""Static and electronic constants that others might take."""
 
 
 def emission(results: Results) -> Iterator[str]:
@@ -42,11 +44,11 @@ def emission(results: Results) -> Iterator[str]:
 def screening(results: Results) -> Iterator[str]:
     """How much of the energies between V0 and V+ is the correction for images, and what other constants would do."""
     rows = []
+    own = results.screening
+    others = [Screening(static=static, electronic=electronic) for static, electronic in SCREENINGS]
     for size in ("small", "large"):
-        for static, electronic in SCREENINGS:
-            for one in vertical_energies(
-                results.folder, size, Screening(static=static, electronic=electronic), charges=(1,)
-            ):
+        for constants in (own, *others):
+            for one in vertical_energies(results.folder, size, constants, charges=(1,)):
                 gap = one["gap_eV"]
                 bare_hole = one["hole_emission_eV"] + one["correction_charged_away_eV"]
                 bare_electron = one["electron_emission_eV"] + one["correction_neutral_away_eV"]
@@ -54,7 +56,7 @@ def screening(results: Results) -> Iterator[str]:
                 rows.append(
                     [
                         one["atoms"],
-                        f"{static:g}, {electronic:g}",
+                        f"{_mean(constants.static):.1f}, {_mean(constants.electronic):.1f}",
                         f"{eV(one['transition_level_above_vbm_eV'])} of {eV(gap)}",
                         eV(one["hole_emission_eV"]),
                         eV(bare_hole),
@@ -64,6 +66,10 @@ def screening(results: Results) -> Iterator[str]:
                 )
     heads = ["atoms", "ε₀, ε∞", "ε(+/0) above the VBM", HOLE, "uncorrected", "V⁺ + electron → V⁰", "uncorrected"]
     yield from table(heads, rows)
+
+
+def _mean(constant: Any) -> float:
+    return float(np.trace(dielectric_tensor(constant)) / 3)
 
 
 def difference(results: Results) -> Iterator[str]:

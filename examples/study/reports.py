@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from midgap.defects.electrostatics import dielectric_tensor
+from midgap.defects.emission import Screening
 from midgap.defects.emission_study import EmissionReport, emission_report
 from midgap.defects.formation_study import FormationReport, formation_report
 from midgap.structures.document import read_json
@@ -55,13 +56,14 @@ class Results:
         return dict(self.found["costs"])
 
     @property
+    def screening(self) -> Screening:
+        """Dielectric constants that the results were corrected with."""
+        return Screening.from_dict(self.found["screening"])
+
+    @property
     def refractive_index(self) -> float:
-        """Of the crystal, from its electronic dielectric constant; 1 where that is not known."""
-        screening = self.found.get("screening")
-        if screening is None:
-            return 1.0
-        tensor = dielectric_tensor(screening["electronic"])
-        return float(np.sqrt(np.trace(tensor) / 3))
+        """Of the crystal, from its electronic dielectric constant."""
+        return float(np.sqrt(np.trace(dielectric_tensor(self.screening.electronic)) / 3))
 
     def formation(self, size: str) -> FormationReport | None:
         """Formation energies in the cells of a size; None where the study is not there or has no answer."""

@@ -17,6 +17,7 @@ from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 from midgap.structures.vacancies import rattle
 from midgap.workflows.costs import expected_s
+from midgap.workflows.dielectric import DielectricFlowMaker
 from midgap.workflows.emission import EmissionFlowMaker
 from midgap.workflows.flows import LevelFlowMaker, compute
 
@@ -78,6 +79,7 @@ def stages(material: str) -> list[Stage]:
         Stage("cutoff_small", "small cell: plane waves to 350 and 450 eV", 900, cutoff_small),
         Stage("bands_small", "small cell: three times as many empty bands", 200, bands_small),
         Stage("ends_large", "large cell: V0 and V+ each in the other's geometry", 1300, ends_large),
+        Stage("dielectric", "small cell: how the crystal screens (CP2K, PBE)", 600, dielectric),
         Stage("cp2k_large", "large cell: V+ and the crystal by CP2K, HSE06 (ADMM), no SOC", 700, cp2k_large),
         Stage("clusters", "the octahedron, whole and with the vacancy, and the formula unit (PySCF)", 700, clusters),
     ]
@@ -216,6 +218,12 @@ def ends_large(campaign: Campaign) -> Flow:
         ],
         name="ends_large",
     )
+
+
+def dielectric(campaign: Campaign) -> Flow:
+    """Electronic and static dielectric tensors of the crystal, for the corrections of charged cells."""
+    maker = DielectricFlowMaker(levels=LevelFlowMaker(engine="cp2k"))
+    return maker.make(campaign.cut("small")[None])
 
 
 def cp2k_large(campaign: Campaign) -> Flow:
