@@ -164,7 +164,7 @@ def _plain_yaml(path: Path) -> Any:
     phonopy's own reader takes YAML's tags, by which a file can have any function called; and aliases, of which a
     few lines can stand for more numbers than there is memory.
     """
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     try:
         raw = b"".join(chunks(path))

@@ -49,10 +49,11 @@ def substitute(structure: IStructure, replacing: Mapping[str, str]) -> tuple[ISt
         if not Element.is_valid_symbol(new):
             raise InputError(f"{new!r} is not a chemical element.")
     before, after = Structure.from_sites(list(structure)), Structure.from_sites(list(structure))
-    after.replace_species(dict(replacing))
+    after.replace_species({Element(old): Element(new) for old, new in replacing.items()})
     formula = after.composition.reduced_formula
     for cell in (before, after):
-        cell.add_oxidation_state_by_element(oxidation_states(IStructure.from_sites(list(cell))))
+        states = oxidation_states(IStructure.from_sites(list(cell)))
+        cell.add_oxidation_state_by_element({element: float(state) for element, state in states.items()})
     try:
         volume_ang3 = RLSVolumePredictor(radii_type="ionic").predict(after, before)
     except (KeyError, ValueError):

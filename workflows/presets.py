@@ -205,7 +205,7 @@ class Preset(Document):
         if self.relax and engine_named(self.engine).periodic:
             (host,) = build_models(self.material, species=self.species, charges=(), clusters=False)
             if not is_relaxed(host):
-                build = {"charges": list(self.charges), "max_atoms": self.max_atoms, "clusters": self.clusters}
+                build: dict[str, Any] = {"charges": list(self.charges), "max_atoms": self.max_atoms, "clusters": self.clusters}
                 build |= {"conventional": self.conventional, "species": self.species}
                 return HostFlowMaker(levels=self.maker(queue), build=build).make(host)
         return self.maker(queue).make(self.models())
@@ -236,7 +236,7 @@ class Preset(Document):
 
     def request(self) -> dict[str, Any]:
         """What is asked, in the words of the command line; a run in a folder is known by it."""
-        asked = {
+        asked: dict[str, Any] = {
             "material": self.material,
             "preset": self.name,
             "engine": self.engine,
