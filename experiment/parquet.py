@@ -64,7 +64,9 @@ def read_parquet(path: Path | str) -> tuple[list[dict[str, Any]], dict[str, Any]
         table = parquet.read_table(path)
         rows = table.to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
-        raise InputError(f"{path} is not a readable Parquet file ({str(error)[:120] or type(error).__name__}).") from None
+        raise InputError(
+            f"{path} is not a readable Parquet file ({str(error)[:120] or type(error).__name__})."
+        ) from None
     raw = (table.schema.metadata or {}).get(KEY)
     try:
         head = {} if raw is None else json.loads(raw)

@@ -79,7 +79,9 @@ def test_octahedra():
 def test_the_readme_s_comparison_has_candidates():
     levels = Levels.read(EXAMPLES / "Cs4PbBr6" / "levels.json")
     comparison = compare(levels, published_records("Cs4PbBr6"))
-    assert {"level → VBM", "CBM → level", "CBM → VBM"} == {c.transition for c in comparison.candidates if c.origin == "levels"}
+    assert {"level → VBM", "CBM → level", "CBM → VBM"} == {
+        c.transition for c in comparison.candidates if c.origin == "levels"
+    }
     strengths = [
         t.oscillator_strength for r in levels.reports for t in r.transitions if r.levels and t.oscillator_strength
     ]

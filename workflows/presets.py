@@ -205,7 +205,11 @@ class Preset(Document):
         if self.relax and engine_named(self.engine).periodic:
             (host,) = build_models(self.material, species=self.species, charges=(), clusters=False)
             if not is_relaxed(host):
-                build: dict[str, Any] = {"charges": list(self.charges), "max_atoms": self.max_atoms, "clusters": self.clusters}
+                build: dict[str, Any] = {
+                    "charges": list(self.charges),
+                    "max_atoms": self.max_atoms,
+                    "clusters": self.clusters,
+                }
                 build |= {"conventional": self.conventional, "species": self.species}
                 return HostFlowMaker(levels=self.maker(queue), build=build).make(host)
         return self.maker(queue).make(self.models())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -96,7 +97,8 @@ def _from_cubes(
         paths = [cubes[(band + 1, spin + 1)] for spin, band in states if (band + 1, spin + 1) in cubes]
         if not paths:
             continue
-        density, grid = 0.0, {}
+        density = np.zeros(())
+        grid: dict[str, Any] = {}
         for path in paths:
             try:
                 with path.open() as stream:
@@ -131,10 +133,8 @@ def _from_parchg(paths: list[Path], report: LevelReport, wanted: list[tuple[int,
         chosen = [by_band[band + 1] for _, band in states if band + 1 in by_band] if by_band else paths[:1]
         if not chosen:
             continue
-        density, lattice = 0.0, np.eye(3)
-        for path in dict.fromkeys(chosen):
-            lattice, values = _parchg(path, level.spin)
-            density = density + values
+        partial = [_parchg(path, level.spin) for path in dict.fromkeys(chosen)]
+        lattice, density = partial[0][0], sum(values for _, values in partial)
         source = f"{', '.join(dict.fromkeys(path.name for path in chosen))}, pseudo density"
         found.append(StateDensity.of(density, lattice, **named(report, index, source)))  # type: ignore[arg-type]
     return found

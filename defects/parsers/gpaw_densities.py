@@ -60,7 +60,8 @@ def _mixing(calc: Any, hybrid: Path) -> tuple[int, np.ndarray]:
     from gpaw.occupations import FermiDiracCalculator
     from gpaw.spinorbit import soc_eigenstates
 
-    first, last, energies = 0, calc.eigenvalues().shape[2], None
+    first, last = 0, calc.eigenvalues().shape[2]
+    energies: Any = None
     if hybrid.is_file():
         done = json.loads(hybrid.read_text())
         first, last = (int(part) for part in next(iter(done)).split(":")[1:])
