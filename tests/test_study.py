@@ -120,3 +120,29 @@ def test_photons_and_relaxations_add_up():
         assert one["hole_zero_phonon_eV"] + one["electron_zero_phonon_eV"] == pytest.approx(one["gap_eV"], abs=1e-6)
         for carrier in ("hole", "electron"):
             assert one[f"{carrier}_emission_eV"] < one[f"{carrier}_zero_phonon_eV"]
+
+
+@pytest.fixture(scope="module")
+def formation():
+    from midgap.defects.formation_study import formation_report
+
+    return {size: formation_report(RESULTS / f"formation_{size}.json") for size in ("small", "large")}
+
+
+@pytest.mark.parametrize(("name", "measured_eV"), [("CsBr", 4.21), ("PbBr2", 2.89)])
+def test_formation_enthalpies_are_near_the_measured_ones(formation, name, measured_eV):
+    """405.8 and 278.7 kJ/mol at 298 K (CRC Handbook); one-shot hybrids without dispersion are good to some tenths of an eV."""
+    region = formation["small"].region
+    phase = next(phase for phase in region.phases if phase.name == name)
+    formulas = phase.composition.num_atoms / phase.composition.reduced_composition.num_atoms
+    elements = sum(n * region.references_eV[str(el)] for el, n in phase.composition.items())
+    assert (elements - phase.energy_eV) / formulas == pytest.approx(measured_eV, abs=0.4)
+
+
+def test_a_corrected_vacancy_costs_the_same_in_both_cells(formation):
+    """That is what the correction is for; uncorrected, V⁺ of the two sizes would differ by the images' energies."""
+    small, large = (
+        next(d for d in formation[size].conditions[0].defects if d.charge == 1) for size in ("small", "large")
+    )
+    costs = [formation[size].conditions[0].at_vbm_eV(d) for size, d in (("small", small), ("large", large))]
+    assert costs[0] == pytest.approx(costs[1], abs=0.1)

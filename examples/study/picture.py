@@ -141,8 +141,8 @@ def study_figure(results: Results) -> Figure:
     peak = main_peak(records)
     assert peak is not None and peak.value is not None and peak.lo is not None and peak.hi is not None
     line, band = peak.value, (peak.lo, peak.hi)
-    size = "large" if results.formation("large") is not None else "small"
-    report = results.formation(size)
+    reports = [(size, found) for size in ("large", "small") if (found := results.formation(size)) is not None]
+    size, report = max(reports, key=lambda pair: len(pair[1].conditions[0].defects), default=("", None))
     panels = 1 + bool(results.vertical) + (report is not None)
     figure = Figure(figsize=(0.5 + 3.2 * panels, 3.4), layout="constrained", facecolor="white")
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
@@ -152,7 +152,9 @@ def study_figure(results: Results) -> Figure:
     if report is not None:
         poor = min(report.conditions, key=lambda one: one.potentials_eV["Br"])
         formation_diagram(axes[0], poor)
-        axes[0].set_title(f"Br-poor ({poor.condition}), {size} cell", fontsize=NORMAL, color=INK.light)
+        axes[0].set_title(
+            f"Br-poor ({poor.condition}), {'21' if size == 'small' else '65'} atoms", fontsize=NORMAL, color=INK.light
+        )
     return figure
 
 

@@ -46,7 +46,8 @@ def formation(
         {
             "formula": one["formula"],
             "energy_eV": one["energy_eV"],
-            "source": f"{one['energy_theory']}, k {'×'.join(map(str, one['kpoints']))}",
+            "source": f"{one['energy_theory']}, k {'×'.join(map(str, one['kpoints']))}"
+            + (f"; to {one['mesh_of_correction']} by PBE" if "mesh_of_correction" in one else ""),
         }
         for one in found["energies"]
         if one["stage"] == "phases"
