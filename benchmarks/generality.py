@@ -59,7 +59,7 @@ OXIDE = ["--material", "MgO.cif", "--species", "O", "--max-atoms", "16", "--char
 CASES: dict[str, list[str]] = {
     "Cs4PbCl6": ["--material", "Cs4PbCl6/pristine_22.cif"],
     "CsPbBr3": ["--material", "CsPbBr3"],
-    "MgO, GPAW": [*OXIDE, "--records", "F_centres.json", "--cutoff", "450"],
+    "MgO, GPAW": [*OXIDE, "--records", "F_centres.json"],
     "MgO, CP2K": [*OXIDE, "--records", "F_centres.json", "--engine", "cp2k"],
 }
 

@@ -30,7 +30,7 @@ Cutoff = Annotated[
     float | None,
     typer.Option(
         metavar="EV",
-        help="Plane-wave cutoff; elements such as O, N, F and 3d metals need 400 or more. (default: the preset's, 250 for GPAW)",
+        help="Plane-wave cutoff. (default: the preset's, 250 for GPAW, 500 with H, B, C, N, O or F)",
     ),
 ]
 Relax = Annotated[
@@ -86,8 +86,7 @@ def question(
     asked = asked.model_copy(update=change)
     if engine is not None:
         asked = asked.with_engine(engine_named(engine).name)
-    if cutoff is not None:
-        asked = asked.with_cutoff(cutoff)
+    asked = asked.with_enough_cutoff() if cutoff is None else asked.with_cutoff(cutoff)
     if kpoints is not None:
         asked = asked.with_mesh(parse_mesh(kpoints))
     if relax is not None:

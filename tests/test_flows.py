@@ -132,6 +132,17 @@ def test_preset_at_another_theory_keeps_its_meshes():
     assert demo.request()["theory"] == demo.defect.name == "pbe"
 
 
+@pytest.mark.parametrize(("species", "cutoff_eV"), [("Na Cl", 250.0), ("Mg O", 500.0)])
+def test_hard_elements_raise_the_cutoff_of_a_preset(tmp_path, species, cutoff_eV):
+    file = tmp_path / "POSCAR"
+    file.write_text(f"salt\n4.2\n0 .5 .5\n.5 0 .5\n.5 .5 0\n{species}\n1 1\nDirect\n0 0 0\n.5 .5 .5\n")
+    asked = preset_named("quick").model_copy(update={"material": str(file)})
+    assert {one.cutoff_eV for one in (asked.with_enough_cutoff().pristine, asked.with_enough_cutoff().defect)} == {
+        cutoff_eV
+    }
+    assert asked.with_engine("cp2k").with_enough_cutoff().defect.cutoff_eV is None
+
+
 def test_request_knows_the_content_of_a_file(tmp_path):
     file = tmp_path / "POSCAR"
     requests = []

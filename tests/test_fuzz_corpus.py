@@ -31,6 +31,7 @@ def test_what_once_broke_a_reader(name, tmp_path):
 
 def test_a_reader_that_breaks_is_noticed(tmp_path):
     """The harness tells a sentence from a crash, a flood of memory and a failure of another kind."""
+    import faulthandler
     import os
     import signal
 
@@ -46,6 +47,7 @@ def test_a_reader_that_breaks_is_noticed(tmp_path):
         return bytearray(16 << 30)
 
     def crash(_):
+        faulthandler.disable()  # pytest's would print pages of it
         os.kill(os.getpid(), signal.SIGSEGV)
 
     kinds = {refuse: "InputError", ramble: "KeyError", flood: "MemoryError", crash: "killed by SIGSEGV"}

@@ -180,3 +180,20 @@ def test_what_gpaw_cannot_do_is_refused():
         ENGINE.check(calculation(mgo, "hse06", "relax"))
     with pytest.raises(InputError, match="no setting ecut"):
         ENGINE.check(calculation(mgo, engine_settings={"ecut": 300}))
+    with pytest.raises(InputError, match="own screening"):
+        theory = LevelOfTheory.named("hse06", screening_per_ang=0.3)
+        ENGINE.check(calculation(mgo).model_copy(update={"theory": theory}))
+
+
+@pytest.mark.parametrize(("kpoints", "taken"), [((1, 1, 1), True), ((2, 2, 2), False)])
+def test_wavefunctions_are_taken_over_on_the_same_mesh_only(tmp_path, kpoints, taken):
+    before, now = tmp_path / "before", tmp_path / "now"
+    for folder in (before, now):
+        folder.mkdir()
+    asked = calculation(cell(4.21, "Mg", "O"), "pbe")
+    asked.write(before / "calculation.json")
+    (before / "wavefunctions.gpw").write_bytes(b"wavefunctions")
+    ENGINE.adopt(
+        asked.model_copy(update={"theory": LevelOfTheory.named("pbe", cutoff_eV=250.0, kpoints=kpoints)}), before, now
+    )
+    assert (now / "start.gpw").exists() == taken

@@ -124,6 +124,23 @@ class Preset(Document):
         mine = {**self.options.get("engine_settings", {}), **settings}
         return self.model_copy(update={"options": self.options | {"engine_settings": mine}})
 
+    def with_enough_cutoff(self) -> Preset:
+        """The same question with the cutoff that its crystal needs, where the preset's own is too low for it.
+
+        Raises
+        ------
+        InputError
+            The material cannot be read.
+        """
+        from midgap.structures.crystals import load_crystal
+        from midgap.workflows.engines.gpaw import HARD, HARD_CUTOFF_EV
+
+        own = self.defect.cutoff_eV
+        if self.engine != "gpaw" or own is None or own >= HARD_CUTOFF_EV:
+            return self
+        elements = {site.specie.symbol for site in load_crystal(self.material)[0]}
+        return self.with_cutoff(HARD_CUTOFF_EV) if HARD & elements else self
+
     def with_theory(self, name: str) -> Preset:
         """The same question at another theory, cutoff and meshes kept.
 

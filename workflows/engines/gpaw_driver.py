@@ -23,13 +23,10 @@ from midgap.defects.parsers import gpaw as parser
 from midgap.structures.document import write_atomic
 from midgap.structures.model import Model
 from midgap.workflows.calculation import Calculation, CalculationResult
-from midgap.workflows.engines.gpaw import START, WAVEFUNCTIONS, Gpaw, say
+from midgap.workflows.engines.gpaw import START, WAVEFUNCTIONS, Gpaw, say, usual_cutoff_eV
 from midgap.workflows.engines.gpaw_fft import use_pyfftw
 from midgap.workflows.engines.gpaw_hybrid import one_shot_hybrid
 from midgap.workflows.relaxation import propose
-
-CUTOFF_EV = 340.0
-"""GPAW's own default."""
 
 EMPTY_BANDS_PER_ATOM = 0.5
 """Enough that the p shell of every heavy cation, which spin-orbit coupling mixes, is inside the window.
@@ -130,8 +127,8 @@ def convergence(calculation: Calculation) -> dict[str, Any]:
 
 
 def cutoff_eV(calculation: Calculation) -> float:
-    """The plane-wave cutoff asked, or GPAW's own."""
-    return calculation.theory.cutoff_eV or CUTOFF_EV
+    """The plane-wave cutoff asked, or what the elements need."""
+    return calculation.theory.cutoff_eV or usual_cutoff_eV(calculation.model.species)
 
 
 def empty_bands(calculation: Calculation) -> int:
