@@ -93,8 +93,7 @@ def procar_seeds() -> list[Files]:
     kpoints, weights = np.array([[0.0, 0, 0], [0.5, -0.5, 0]]), np.array([0.5, 0.5])
     procar = vasp_files.procar(kpoints, weights, energies, filled, parts).encode()
     bare = vasp_files.vasprun(energies, filled).encode()
-    standin = kept("procar")
-    return [{"vasprun.xml": bare, "PROCAR": procar, "OUTCAR": OUTCAR.encode()}, *standin]
+    return [{"vasprun.xml": bare, "PROCAR": procar, "OUTCAR": OUTCAR.encode()}]
 
 
 def vaspout_seeds() -> list[Files]:

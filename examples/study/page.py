@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import emission_tables
-import tables
+import level_tables
 from reports import Results
 
 from midgap.structures.document import write_atomic
@@ -19,13 +19,13 @@ from midgap.structures.document import write_atomic
 PAGE = Path(__file__).parents[2] / "docs" / "study.md"
 MARKED = re.compile(r"(<!-- table (?P<name>[a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 TABLES: dict[str, Callable[[Results], Iterator[str]]] = {
-    "published": tables.published,
-    "relaxations": tables.relaxations,
-    "levels": tables.levels,
-    "settings": tables.settings,
-    "formation": tables.formation,
-    "transitions": tables.transitions,
-    "costs": tables.costs,
+    "published": level_tables.published,
+    "relaxations": level_tables.relaxations,
+    "levels": level_tables.levels,
+    "settings": level_tables.settings,
+    "formation": level_tables.formation,
+    "transitions": level_tables.transitions,
+    "costs": level_tables.costs,
     "emission": emission_tables.emission,
     "screening": emission_tables.screening,
     "difference": emission_tables.difference,

@@ -78,12 +78,13 @@ class PhotonHdf5:
             which = slice(start, start + n_records)
             with _damage_in_words(self.path):
                 time = self._times[which].astype(np.int64)
-                channel = self._array("detectors", which, len(time)).astype(np.uint8)
-                dtime = self._array("nanotimes", which, len(time)).astype(np.int32) if self.mode == "T3" else None
             if np.any(np.diff(time) < 0) or time[0] < last:
                 raise InputError(
                     f"{self.path}: the time stamps run backwards near photon {start}; sort the file first."
                 )
+            with _damage_in_words(self.path):
+                channel = self._array("detectors", which, len(time)).astype(np.uint8)
+                dtime = self._array("nanotimes", which, len(time)).astype(np.int32) if self.mode == "T3" else None
             last = self.duration = int(time[-1])
             yield PhotonStream(
                 self.mode, time, channel, self.time_unit_s, dtime, self.dtime_unit_s, self.duration, self.header
@@ -125,7 +126,8 @@ class PhotonHdf5:
             return np.zeros(n, np.uint8)
         values = column[which]
         if len(values) != n:
-            raise InputError(f"{self.path}: {name} holds fewer photons than timestamps.")
+            fewer = "fewer" if len(values) < n else "more"
+            raise InputError(f"{self.path}: {name} holds {fewer} photons than timestamps.")
         if values.min() < 0 or values.max() > (255 if name == "detectors" else 2**31 - 1):
             raise InputError(
                 f"{self.path}: {name} holds numbers from {values.min()} to {values.max()}, which cannot be."
