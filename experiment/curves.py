@@ -13,7 +13,7 @@ from midgap.experiment.decays.lifetimes import DecayFit
 from midgap.experiment.photons.antibunching import PulsedG2
 from midgap.experiment.photons.antibunching_cw import ContinuousG2
 from midgap.structures.document import Document
-from midgap.structures.errors import InputError
+from midgap.structures.file_names import files_ending
 
 if TYPE_CHECKING:
     from midgap.experiment.photons.particle_analysis import ParticleAnalysis
@@ -92,18 +92,23 @@ def _joined(counts: np.ndarray, n: int) -> np.ndarray:
     return np.asarray(counts[:whole]).reshape(-1, n).sum(axis=1)
 
 
+def curve_files(paths: Sequence[Path | str]) -> list[Path]:
+    """The files themselves, and all ``*.curves.json`` in folders, each once and in order.
+
+    Raises
+    ------
+    InputError
+        A folder holds none.
+    """
+    return files_ending(paths, SUFFIX, "`midgap photons --out` writes them beside the records")
+
+
 def read_curves(paths: Sequence[Path | str]) -> list[ParticleCurves]:
-    """From files, and from all ``*.curves.json`` in folders, each once and in order.
+    """From files, and from all ``*.curves.json`` in folders.
 
     Raises
     ------
     InputError
         A folder holds none, or a file is of another kind.
     """
-    found: list[Path] = []
-    for path in map(Path, paths):
-        inside = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
-        if not inside:
-            raise InputError(f"{path} holds no *{SUFFIX}; `midgap photons --out` writes them beside the records.")
-        found += inside
-    return [ParticleCurves.read(path) for path in dict.fromkeys(found)]
+    return [ParticleCurves.read(path) for path in curve_files(paths)]

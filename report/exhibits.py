@@ -12,7 +12,7 @@ from midgap.defects.emission_study import EmissionReport
 from midgap.experiment.curves import ParticleCurves
 from midgap.experiment.spectral_lines import Line
 from midgap.structures.document import Document
-from midgap.structures.errors import InputError
+from midgap.structures.file_names import files_ending
 
 
 class InputFile(Document):
@@ -56,6 +56,17 @@ class Exhibits:
     files: tuple[InputFile, ...] = ()
 
 
+def density_files(paths: Sequence[Path | str]) -> list[Path]:
+    """The files themselves, and all ``*.density.json`` in folders.
+
+    Raises
+    ------
+    InputError
+        A folder holds none.
+    """
+    return files_ending(paths, ".density.json", "`midgap levels --density` writes them")
+
+
 def read_densities(paths: Sequence[Path | str]) -> list[StateDensity]:
     """From files, and from all ``*.density.json`` in folders, each once and in order.
 
@@ -64,7 +75,7 @@ def read_densities(paths: Sequence[Path | str]) -> list[StateDensity]:
     InputError
         A folder holds none, or a file is of another kind.
     """
-    return [StateDensity.read(path) for path in _files(paths, ".density.json", "`midgap levels --density` writes them")]
+    return [StateDensity.read(path) for path in density_files(paths)]
 
 
 def read_spectra(paths: Sequence[Path | str], unit: str | None = None) -> list[MeasuredSpectrum]:
@@ -99,15 +110,15 @@ def read_exhibits(
     InputError
         A file cannot be read, or is of another kind.
     """
-    from midgap.experiment.curves import SUFFIX, read_curves
+    from midgap.experiment.curves import curve_files, read_curves
     from midgap.experiment.evidence.emission_candidates import read_emission
 
     roles = [
         *others,
         *(("emission", path) for path in emissions),
         *(("spectrum", path) for path in spectra),
-        *(("density", path) for path in _files(densities, ".density.json", "")),
-        *(("curves", path) for path in _files(curves, SUFFIX, "")),
+        *(("density", path) for path in density_files(densities)),
+        *(("curves", path) for path in curve_files(curves)),
     ]
     return Exhibits(
         curves=tuple(read_curves(curves)),
@@ -116,13 +127,3 @@ def read_exhibits(
         spectra=tuple(read_spectra(spectra)),
         files=tuple(InputFile.of(role, path) for role, path in roles),
     )
-
-
-def _files(paths: Sequence[Path | str], suffix: str, hint: str) -> list[Path]:
-    found: list[Path] = []
-    for path in map(Path, paths):
-        inside = sorted(path.glob(f"*{suffix}")) if path.is_dir() else [path]
-        if not inside:
-            raise InputError(f"{path} holds no *{suffix}{'; ' if hint else ''}{hint}.")
-        found += inside
-    return list(dict.fromkeys(found))

@@ -31,6 +31,22 @@ def shared_data() -> Path:
     return SHARED
 
 
+@pytest.fixture
+def midgap(monkeypatch, capsys):
+    """The command as a user types it, in this process; its standard output and error."""
+    from midgap.cli.main import main
+
+    def run(*words, code=0):
+        monkeypatch.setattr("sys.argv", ["midgap", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        assert (ended.value.code or 0) == code, said.err
+        return said
+
+    return run
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """Where nothing may be left out (MIDGAP_NO_SKIP=1), a skipped test has failed."""

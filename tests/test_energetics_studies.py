@@ -26,22 +26,6 @@ from midgap.structures.errors import InputError
 
 
 @pytest.fixture
-def midgap(monkeypatch, capsys):
-    """The command as a user types it, in this process; its standard output and error."""
-    from midgap.cli.main import main
-
-    def run(*words, code=0):
-        monkeypatch.setattr("sys.argv", ["midgap", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        assert (ended.value.code or 0) == code, said.err
-        return said
-
-    return run
-
-
-@pytest.fixture
 def gan(shared_data, tmp_path):
     """A study of GaN:Mg; energies of the competing phases are made up, those of the defects are real."""
     folder = shared_data / "vasp" / "GaN-Mg_Ga"

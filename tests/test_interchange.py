@@ -32,21 +32,6 @@ def findings():
     return of_levels(Levels.read(EXAMPLES / "levels.json"))
 
 
-@pytest.fixture
-def midgap(monkeypatch, capsys):
-    from midgap.cli.main import main
-
-    def run(*words, code=0):
-        monkeypatch.setattr("sys.argv", ["midgap", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        assert (ended.value.code or 0) == code, said.err
-        return said
-
-    return run
-
-
 def same_places(structure, other):
     frac = structure.frac_coords - other.frac_coords
     return structure.species == other.species and np.abs(frac - np.round(frac)).max() < 1e-6

@@ -51,13 +51,7 @@ def densities_so_far(folder: Path | str) -> list[Any]:
         The folder of the run (`midgap.workflows.local.run_flow`).
     """
     from midgap.defects.densities import StateDensity
-    from midgap.workflows.store import embedded_store, sqlite_in_words
+    from midgap.workflows.store import by_model, documents_of
 
-    path = Path(folder) / "store"
-    with sqlite_in_words(path):
-        store = embedded_store(path)
-        documents = list(store.query({"metadata.task": "densities"}))
-        store.close()
-    found = {document["metadata"]["model"]: document for document in documents}
-    in_order = sorted(found.values(), key=lambda document: document["metadata"]["order"])
+    in_order = by_model(documents_of(folder, "densities"))
     return [StateDensity.from_dict(one) for document in in_order for one in document["output"]["densities"]]

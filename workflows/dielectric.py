@@ -117,11 +117,7 @@ class DielectricFlowMaker(Maker):
             return self.in_fields(model)
         steps = self.levels.relaxation(model)
         rest = fields_on(steps[-1].output["model"], self)
-        rest.name = "put fields on"
-        rest.metadata.update(task="build", cost_s=2.0)
-        self.levels.placed(rest)
-        rest.config.pass_manager_config = False
-        return Flow([*steps, rest], output=rest.output, name=self.name)
+        return self.levels.relaxed_then(steps, rest, "put fields on", self.name)
 
     def in_fields(self, model: Model) -> Flow:
         """The flow of a geometry that is relaxed already."""

@@ -125,11 +125,7 @@ class EmissionFlowMaker(Maker):
             jobs += steps
             relaxed[model.name] = steps[-1].output["model"] if steps else model.to_dict()
         rest = points_between(relaxed[ground.name], relaxed[excited.name], pristine.to_dict(), self)
-        rest.name = "points on the way"
-        rest.metadata.update(task="build", cost_s=2.0)
-        self.levels.placed(rest)
-        rest.config.pass_manager_config = False
-        return Flow([*jobs, rest], output=rest.output, name=self.name)
+        return self.levels.relaxed_then(jobs, rest, "points on the way", self.name)
 
     def between(self, ground: Model, excited: Model, pristine: Model) -> Flow:
         """The flow of geometries that are relaxed already."""

@@ -329,6 +329,23 @@ class LevelFlowMaker(Maker):
             job.config.manager_config = self.queue.manager_config(job.metadata)
         return job
 
+    def relaxed_then(self, relaxation: Sequence[Job], rest: Job, does: str, name: str) -> Flow:
+        """The flow of a relaxation and of ``rest``, a job that other jobs replace when the geometry is there.
+
+        Parameters
+        ----------
+        does
+            What ``rest`` is called: ``cut the models``.
+        name
+            Name of the flow.
+        """
+        rest.name = does
+        rest.metadata.update(task="build", cost_s=2.0)
+        self.placed(rest)
+        # What replaces it is told by the maker what to ask for, each job for itself.
+        rest.config.pass_manager_config = False
+        return Flow([*relaxation, rest], output=rest.output, name=name)
+
     def theory_for(self, model: Model, task: Task = "static") -> LevelOfTheory:
         """The theory a model is computed at."""
         theory = self.by_kind.get(model.kind, self.theory)
@@ -469,12 +486,7 @@ class HostFlowMaker(Maker):
         self.levels.make(models_in(host, **self.build))
         relaxation = self.levels.relaxation(host)
         rest = levels_in(relaxation[-1].output["model"], self.levels, dict(self.build))
-        rest.name = "cut the models"
-        rest.metadata.update(task="build", cost_s=2.0)
-        self.levels.placed(rest)
-        # What replaces it is told by the maker what to ask for, each job for itself.
-        rest.config.pass_manager_config = False
-        return Flow([*relaxation, rest], output=rest.output, name=self.name)
+        return self.levels.relaxed_then(relaxation, rest, "cut the models", self.name)
 
 
 def levels_so_far(folder: Path | str) -> Levels:
@@ -485,22 +497,17 @@ def levels_so_far(folder: Path | str) -> Levels:
     folder
         The folder of the run (`midgap.workflows.local.run_flow`).
     """
-    from midgap.workflows.store import embedded_store, sqlite_in_words
+    from midgap.workflows.store import documents_of
 
-    path = Path(folder) / "store"
-    with sqlite_in_words(path):
-        store = embedded_store(path)
-        documents = list(store.query({"metadata.task": "levels"}))
-        store.close()
-    return levels_in_documents(documents)
+    return levels_in_documents(documents_of(folder, "levels"))
 
 
 def levels_in_documents(documents: Sequence[Plain]) -> Levels:
     """The reports among the documents of a job store that have ``levels`` as their task, in the order of the models."""
     from midgap.defects.report import Levels
+    from midgap.workflows.store import by_model
 
-    found = {document["metadata"]["model"]: document for document in documents}
-    in_order = sorted(found.values(), key=lambda document: document["metadata"]["order"])
+    in_order = by_model(documents)
     return Levels.from_dict(
         {
             "reports": [_bare(document["output"]["report"]) for document in in_order],

@@ -105,11 +105,7 @@ class PhononFlowMaker(Maker):
             return self.displaced(model)
         steps = self.levels.relaxation(model)
         rest = displacements_of(steps[-1].output["model"], self)
-        rest.name = "displace the atoms"
-        rest.metadata.update(task="build", cost_s=2.0)
-        self.levels.placed(rest)
-        rest.config.pass_manager_config = False
-        return Flow([*steps, rest], output=rest.output, name=self.name)
+        return self.levels.relaxed_then(steps, rest, "displace the atoms", self.name)
 
     def displaced(self, model: Model) -> Flow:
         """The flow of a geometry that is relaxed already."""

@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,22 @@ def embedded_store(folder: Path | str) -> JobStore:
             new.close()
         building.replace(folder)
     return _open(folder)
+
+
+def documents_of(folder: Path | str, task: str) -> list[dict[str, Any]]:
+    """What the jobs of one task have brought so far in the run of ``folder``."""
+    path = Path(folder) / "store"
+    with sqlite_in_words(path):
+        store = embedded_store(path)
+        documents = list(store.query({"metadata.task": task}))
+        store.close()
+    return documents
+
+
+def by_model(documents: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last document of each model, in the order of the models."""
+    found = {document["metadata"]["model"]: document for document in documents}
+    return sorted(found.values(), key=lambda document: document["metadata"]["order"])
 
 
 def _open(folder: Path) -> JobStore:

@@ -119,8 +119,8 @@ def _same_basis(calculation: Calculation, finished: Path) -> bool:
         before = Calculation.read(finished / "calculation.json")
     except InputError:
         return False
-    pairs = ((one.theory.kpoints, one.theory.cutoff_eV) for one in (calculation, before))
-    return len(set(pairs)) == 1
+    now, then = calculation.theory, before.theory
+    return (now.kpoints, now.cutoff_eV) == (then.kpoints, then.cutoff_eV)
 
 
 def usual_cutoff_eV(elements: Iterable[str]) -> float:
