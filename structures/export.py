@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,16 @@ def export_models(models: Iterable[Model], folder: Path | str) -> list[Path]:
     list of Path
         All files written.
     """
+    from pymatgen.io.cif import CifWriter
+
     folder = Path(folder)
     written: list[Path] = []
     for model in models:
         written.append(model.write(folder / f"{model.name}.json"))
         if isinstance(model.structure, IStructure):
-            structure = Structure.from_sites(list(model.structure))
-            written.append(write_atomic(folder / f"{model.name}.cif", str(structure.to(fmt="cif"))))
-            written.append(write_atomic(folder / f"{model.name}.vasp", str(structure.to(fmt="poscar"))))
+            writer = CifWriter(Structure.from_sites(list(model.structure)))
+            written.append(write_atomic(folder / f"{model.name}.cif", str(writer)))
+            written.append(write_atomic(folder / f"{model.name}.vasp", poscar(model.structure)))
         else:
             written.append(
                 write_atomic(
@@ -35,6 +38,21 @@ def export_models(models: Iterable[Model], folder: Path | str) -> list[Path]:
                 )
             )
     return written
+
+
+def poscar(structure: IStructure) -> str:
+    """A crystal as POSCAR, its atoms in the order they have.
+
+    By ASE: pymatgen's writer looks through all atoms again for each one.
+    """
+    from ase import Atoms
+    from ase.io.vasp import write_vasp
+
+    symbols = [site.specie.symbol for site in structure]
+    atoms = Atoms(symbols, cell=structure.lattice.matrix, scaled_positions=structure.frac_coords, pbc=True)
+    text = StringIO()
+    write_vasp(text, atoms, direct=True)
+    return text.getvalue()
 
 
 def cif(

@@ -99,12 +99,13 @@ class Model(Document):
 
     @model_validator(mode="after")
     def _possible(self) -> Model:
-        if self.n_electrons <= 0:
+        electrons = self.n_electrons
+        if electrons <= 0:
             raise ValueError(f"charge {self.charge:+d} leaves no electrons")
-        if (self.n_electrons - self.unpaired_electrons) % 2 or self.unpaired_electrons > self.n_electrons:
+        if (electrons - self.unpaired_electrons) % 2 or self.unpaired_electrons > electrons:
             raise ValueError(
-                f"{self.n_electrons} electrons cannot leave {self.unpaired_electrons} unpaired; "
-                f"give an {'odd' if self.n_electrons % 2 else 'even'} number"
+                f"{electrons} electrons cannot leave {self.unpaired_electrons} unpaired; "
+                f"give an {'odd' if electrons % 2 else 'even'} number"
             )
         if self.kind == "vacancy" and self.vacancy is None:
             raise ValueError("a vacancy model says which atom is missing")

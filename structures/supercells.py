@@ -48,7 +48,8 @@ def supercell(cell: IStructure, matrix: Sequence[Sequence[int]] | np.ndarray) ->
         species += [site.specie.symbol] * count
         positions.append((site.frac_coords + shifts) @ inverse)
     frac = np.concatenate(positions)
-    order = np.argsort([list(dict.fromkeys(species)).index(s) for s in species], kind="stable")
+    block = {symbol: i for i, symbol in enumerate(dict.fromkeys(species))}
+    order = np.argsort([block[symbol] for symbol in species], kind="stable")
     wrapped = frac[order] % 1.0
     wrapped[np.isclose(wrapped, 1.0, atol=1e-9)] = 0.0
     return IStructure(Lattice(rows @ cell.lattice.matrix), [species[i] for i in order], wrapped)  # type: ignore[arg-type]
