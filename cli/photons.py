@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from midgap.cli.results import print_json
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -40,7 +42,9 @@ def command(
     ] = None,
     gate_ns: Annotated[
         float | None,
-        typer.Option(metavar="NS", help="Count pairs later than this after the pulse. (default: found, if needed)"),
+        typer.Option(
+            metavar="NS", help="Count pairs later than this after the pulse; 0: all. (default: found, if needed)"
+        ),
     ] = None,
     background: Annotated[
         str,
@@ -61,8 +65,6 @@ def command(
     ] = True,
 ) -> None:
     """Count, correlate, follow and fit the photons of single particles: one record a file."""
-    import json
-
     from midgap.experiment.records import Records
 
     options = _options(
@@ -89,7 +91,7 @@ def command(
         write_table(records, out / "particles.csv")
     one = len(files) == 1 and files[0].is_file()
     if as_json:
-        print(json.dumps((found[0].record if one else records).to_dict(), allow_nan=False))
+        print_json(found[0].record if one else records)
     elif one:
         _tell(found[0])
     else:
@@ -187,13 +189,13 @@ def _options(**given: Any) -> Options:
     from pydantic import ValidationError
 
     from midgap.experiment.photons.particle_analysis import Options
+    from midgap.structures.document import first_fault
     from midgap.structures.errors import InputError
 
     try:
         return Options(**given)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise InputError(f"{first_fault(error)}.") from None
 
 
 def _background(text: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import binom, poisson
 
 from midgap.experiment.counting import combine, poisson_interval, ratio_interval
+from midgap.experiment.photons import pair_kernel
 from midgap.experiment.photons.antibunching import (
     _plateau,
     brouri,
@@ -91,6 +92,49 @@ def test_pairs_across_the_borders_of_pieces_are_counted_once(scattered):
     pieces = [scattered[slice(a, b)] for a, b in pairwise(cuts)]
     np.testing.assert_array_equal(pulse_pairs(pieces, alignment).counts, pulse_pairs(scattered, alignment).counts)
     np.testing.assert_array_equal(survey(pieces).pairs.counts.sum(1), survey([scattered]).pairs.counts.sum(1))
+
+
+@pytest.mark.parametrize("outer", [1, 26, 31, 32, 100])
+@pytest.mark.parametrize("a_pulse", [0.005, 0.04, 0.3, 3.0])
+def test_pairs_without_gates_are_those_of_a_double_loop(a_pulse, outer):
+    """Few photons, which are walked to, and many, whose pulses are laid out as bits; also several of one detector a pulse,
+    photons late by a pulse, and a beginning that has been counted."""
+    random, n, first = np.random.default_rng(7), 2600, 300
+    pulses = np.sort(random.integers(0, int(n / a_pulse), n)) - (random.random(n) < 0.3)
+    sides = (random.random(n) < 0.4).astype(np.int8)
+    counts = np.zeros((2 * outer + 1, 1), np.int64)
+    pair_kernel.pairs(pulses, sides, np.zeros(0, np.int8), first, n, counts)
+    new = np.arange(n) >= first
+    apart = np.subtract.outer(pulses[sides == 1], pulses[sides == 0])
+    lag = apart[np.logical_or.outer(new[sides == 1], new[sides == 0])]
+    expected = np.array([np.count_nonzero(lag == k) for k in range(1 - outer, outer)])
+    np.testing.assert_array_equal(counts[1:-1, 0], expected)
+
+
+def test_damaged_times_are_counted_within_the_table():
+    """Times far apart, backward and all alike: no pair is looked for outside the arrays, none is counted twice."""
+    random, n, outer = np.random.default_rng(8), 5000, 26
+    for pulses in (random.integers(-(1 << 40), 1 << 40, n), np.zeros(n, np.int64), np.arange(n, 0, -1)):
+        counts = np.zeros((2 * outer + 1, 1), np.int64)
+        sides = random.integers(0, 2, n).astype(np.int8)
+        pair_kernel.pairs(pulses, sides, np.zeros(0, np.int8), 0, n, counts)
+        every = np.count_nonzero(sides) * np.count_nonzero(sides == 0)
+        assert 0 <= counts.sum() <= every
+        if not pulses.any():
+            assert counts[outer, 0] == every
+
+
+def test_all_delays_alone_are_the_gates_together(scattered):
+    """Counted in pieces, and as the analysis asks for it."""
+    alignment = Alignment.of(scattered, (0, 1))
+    pieces = [scattered[slice(a, b)] for a, b in pairwise([0, 1, 700, 701, 3000])]
+    together, alone = survey(pieces).pairs, survey(pieces, gate_ns=0.0).pairs
+    assert alone.counts.shape == (len(together.lags), 1) and alone.alignment == alignment
+    np.testing.assert_array_equal(alone.counts.sum(1), together.counts.sum(1))
+    np.testing.assert_array_equal(alone.singles.sum(1), together.singles.sum(1))
+    asked = pulsed_g2(alone, gate_ns=0.0)
+    assert asked.g2_0_gated is None and asked.n_emitters_from == "raw"
+    assert asked.g2_0_raw == pulsed_g2(together).g2_0_raw
 
 
 def test_pairs_by_time_are_those_of_pycorrelates_definition():

@@ -196,6 +196,8 @@ def _memory_ns(found: ParticleAnalysis) -> float:
 def _gate_note(g2: PulsedG2) -> str | None:
     if g2.plateau is None:
         return "no gate behind which the biexciton is negligible"
+    if g2.plateau == 0 and g2.gate_from == "given":
+        return "pairs of all delays, as asked; no gate was looked for"
     if g2.plateau == 0:
         return "pairs of short delays are no more than at the side peaks, beyond chance; no gate is needed"
     said = f"both photons later than {g2.gates[g2.plateau].gate_ns:.3g} ns after the pulse"

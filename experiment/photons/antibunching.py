@@ -128,7 +128,7 @@ def pulsed_g2(
         How long an emitter may stay excited. A pulse that finds it so gives no second photon, so that side peaks as near as
         this are too low: with lifetime τ and period T, g2 at lag k is 1 - e^{-|k| T/τ}/M.
     gate_ns
-        Both photons later than this; one of the gates of the pairs. None finds it.
+        Both photons later than this; one of the gates of the pairs, 0 for none. None finds it.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def pulsed_g2(
         warnings.append("The background explains more pairs at zero delay than there are: it is given too high.")
     gates = tally.gates(pairs.gates_ns, ci_level)
     least = 0 if nearest == 1 else int(np.searchsorted(pairs.gates_ns, BORDER_NS))
-    early = tally.early_pairs(pairs.gates_ns, least)
+    early = tally.early_pairs(pairs.gates_ns, least) if len(pairs.gates_ns) > 1 else None
     plateau = _plateau(gates, early, least) if gate_ns is None else _given(gates, gate_ns)
     gate_from: Literal["pairs", "given", "none"] = "given" if gate_ns is not None else "pairs" if plateau else "none"
     gated = gates[plateau].g2_0 if plateau else None

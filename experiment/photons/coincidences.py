@@ -155,7 +155,7 @@ class PulseCorrelator:
     n_side
         Side peaks on each side of the centre, wherever within `LONGEST_CABLE_S` that will be.
     gate_ns
-        A gate to count besides the scan.
+        A gate to count besides the scan; 0 counts pairs of all delays alone, in the same time however many there are.
 
     Raises
     ------
@@ -170,8 +170,9 @@ class PulseCorrelator:
         self.max_lag = math.ceil(beyond_ns / period_ns) + 1 + n_side
         open_ns = alignment.n_bins * alignment.bin_ns
         latest_ns = max(0.5 * open_ns, 2 * FIRST_GATE_NS)
-        self.gates_ns = np.concatenate([[0.0], np.geomspace(FIRST_GATE_NS, latest_ns, N_GATES - 1)])
-        if gate_ns is not None:
+        scan_ns = np.geomspace(FIRST_GATE_NS, latest_ns, 0 if gate_ns == 0 else N_GATES - 1)
+        self.gates_ns = np.concatenate([[0.0], scan_ns])
+        if gate_ns:
             if not 0 < gate_ns < 0.9 * open_ns:
                 raise InputError(f"A gate of {gate_ns:g} ns does not lie within the {open_ns:.4g} ns between pulses.")
             self.gates_ns = np.union1d(self.gates_ns, [gate_ns])

@@ -6,8 +6,7 @@
 import numpy as np
 from numba import njit
 
-BLOCK = 2048
-"""Photons looked at together: few enough to stay near the processor."""
+from midgap.experiment.photons.pair_kernel import pairs
 
 
 @njit(cache=True, nogil=True)
@@ -108,40 +107,6 @@ def _sort_out(time, channel, dtime, side_of, start_of, gate_of, pulses, sides, g
         gates[np.uint64(n)] = gate_of[np.uint64(delay + n_bins * before)]
         n += there
     return n
-
-
-@njit(cache=True, nogil=True)
-def pairs(pulses, sides, gates, first, n, counts):
-    """Add the pairs of the photons from ``first`` to ``n`` with those before them.
-
-    Whether the photon before is near enough is chance, which no processor can foresee, and a wrong guess costs as much as
-    some pairs. So nothing here is guessed: of a block of photons those are kept, by arithmetic, that have one within
-    reach; of these those that have a second one; and so on until none is left.
-    """
-    outer, n_gates = (counts.shape[0] - 1) // 2, counts.shape[1]
-    table, reach = counts.reshape(counts.size), np.uint64(2 * outer)
-    near = np.empty(BLOCK, np.int64)
-    for begin in range(first, n, BLOCK):
-        left = 0
-        for i in range(begin, min(begin + BLOCK, n)):
-            near[np.uint64(left)] = i
-            apart = pulses[np.uint64(i)] - pulses[np.uint64(max(i - 1, 0))]
-            left += (np.uint64(apart + outer) <= reach) & (i > 0)
-        back = 1
-        while left > 0:
-            kept = 0
-            for k in range(left):
-                i = near[np.uint64(k)]
-                this, other, next_ = np.uint64(i), np.uint64(i - back), np.uint64(max(i - back - 1, 0))
-                pulse, side = pulses[this], np.int64(sides[this])
-                row = (2 * side - 1) * (pulse - pulses[other]) + outer
-                # Two photons of one detector add nothing.
-                table[np.uint64(row * n_gates + min(gates[this], gates[other]))] += side ^ np.int64(sides[other])
-                near[np.uint64(kept)] = i
-                # Pulses can be out of order by one, so a photon farther back than this is out of reach.
-                kept += (np.uint64(pulse - pulses[next_] + outer) <= reach) & (i > back)
-            left = kept
-            back += 1
 
 
 @njit(cache=True, nogil=True)

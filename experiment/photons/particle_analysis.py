@@ -31,7 +31,8 @@ class Options(Document):
     center_lag
         Pulse lag of zero delay; None finds it.
     gate_ns
-        Both photons of a pair later than this after the pulse's light; None finds whether a gate is needed, and which.
+        Both photons of a pair later than this after the pulse's light; None finds whether a gate is needed, and which; 0
+        takes all pairs and looks for none.
     background
         ``decay``: the flat part of the decay between the pulses, where there is one; ``none``.
     background_cps
@@ -54,7 +55,7 @@ class Options(Document):
     temperature_K: PositiveFloat | None = None
     detectors: tuple[int, int] | None = None
     center_lag: int | None = None
-    gate_ns: PositiveFloat | None = None
+    gate_ns: NonNegativeFloat | None = None
     side_n: PositiveInt = 40
     background: Literal["decay", "none"] = "decay"
     background_cps: tuple[NonNegativeFloat, NonNegativeFloat] | None = None

@@ -75,7 +75,7 @@ def survey(
     detectors
         The two channels whose pairs are counted; None takes the two with the most photons.
     gate_ns
-        A gate to count pairs behind, besides the scan of gates.
+        A gate to count pairs behind, besides the scan of gates; 0 for no gates at all.
 
     Raises
     ------
