@@ -31,8 +31,6 @@ def command(
     as_json: bool = typer.Option(False, "--json", help="One JSON object on stdout and nothing else."),
 ) -> None:
     """Build pristine cells, vacancies at every inequivalent site and charge, and clusters."""
-    import json
-
     from midgap.cli.options import parse_charges, parse_replacing
     from midgap.structures.build import build_models
     from midgap.structures.export import export_models
@@ -51,7 +49,10 @@ def command(
         models = [rattled(model, rattle, seed) if model.vacancy and model.periodic else model for model in models]
     export_models(models, out)
     if as_json:
-        print(json.dumps({"schema": "midgap.Models", "schema_version": 1, "models": [m.to_dict() for m in models]}))
+        from midgap.cli.printed import Models
+        from midgap.cli.results import print_json
+
+        print_json(Models(models=tuple(models)))
         return
     from rich.console import Console
     from rich.table import Table

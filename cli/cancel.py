@@ -23,6 +23,8 @@ def command(
     with SentFlow(submission_in(folder)) as sent:
         ended = sent.cancel(sent.chosen(jobs or []))
     if json_output:
-        print_json({"cancelled": [job.id for job in ended]})
+        from midgap.cli.printed import Cancelled
+
+        print_json(Cancelled(cancelled=tuple(job.id for job in ended)))
     else:
         typer.echo(f"Cancelled: {', '.join(job.name for job in ended)}." if ended else "Nothing was left to cancel.")

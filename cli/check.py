@@ -15,8 +15,6 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")] = False,
 ) -> None:
     """Hold the gaps and levels of a run against those of an earlier one; exit code 1 if any moved."""
-    from dataclasses import asdict
-
     from midgap.cli.results import print_json
     from midgap.cli.tables import plain_table
     from midgap.defects.changes import COUNT, changes
@@ -25,7 +23,9 @@ def command(
     found = changes(Levels.read(expected), Levels.read(now), within)
     moved = [change for change in found if change.moved]
     if as_json:
-        print_json({"within_eV": within, "moved": len(moved), "changes": [asdict(change) for change in found]})
+        from midgap.cli.printed import Check
+
+        print_json(Check(within_eV=within, moved=len(moved), changes=found))
     else:
         from rich.console import Console
         from rich.markup import escape

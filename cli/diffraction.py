@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from midgap.cli.results import print_json
+
 
 def command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Text with two columns: 2θ in degrees, counts.")],
@@ -18,8 +20,6 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Hold a powder pattern against two structures: weight fraction of the second, or an upper bound."""
-    import json
-
     from midgap.experiment.phase_purity import CU_KALPHA2_ANG, trace_fraction
     from midgap.experiment.spectra import read_columns
     from midgap.structures.crystals import load_crystal
@@ -35,7 +35,7 @@ def command(
 
         save_picture(powder_figure(found, formula(Path(host).stem), formula(Path(trace).stem)), picture)
     if as_json:
-        print(json.dumps(found.to_dict(), allow_nan=False))
+        print_json(found)
         return
     from rich.console import Console
 

@@ -17,9 +17,6 @@ def command(
     as_json: bool = typer.Option(False, "--json", help="One JSON object on stdout and nothing else."),
 ) -> None:
     """Say what is installed, which engines run here or on a cluster, what is missing and how to get it."""
-    import json
-    from dataclasses import asdict
-
     from midgap.workflows.installation import examine
 
     if install is not None:
@@ -27,7 +24,10 @@ def command(
     findings = list(examine()) if worker is None and project is None else _of_worker(project, worker)
     broken = any(finding.essential and not finding.present for finding in findings)
     if as_json:
-        print(json.dumps({"schema": "midgap.Doctor", "schema_version": 1, "findings": [asdict(f) for f in findings]}))
+        from midgap.cli.printed import Doctor
+        from midgap.cli.results import print_json
+
+        print_json(Doctor(findings=tuple(findings)))
     else:
         from rich.console import Console
         from rich.table import Table

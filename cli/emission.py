@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from midgap.cli.results import print_json
+
 if TYPE_CHECKING:
     from midgap.defects.emission_study import EmissionReport
 
@@ -46,8 +48,6 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")] = False,
 ) -> None:
     """Vertical and zero-phonon energies, Huang-Rhys factors, the emission line and its width."""
-    import json
-
     from midgap.defects.emission_study import emission_report
 
     report = emission_report(
@@ -65,7 +65,7 @@ def command(
 
         save_picture(emission_figure(report.diagram, report.lines), picture)
     if as_json:
-        print(json.dumps(report.to_dict(), allow_nan=False))
+        print_json(report)
         return
     _print(report)
 

@@ -29,17 +29,19 @@ def command(
     submission = submission_in(folder)
     measured = measured_records(records, str(submission.request.get("material", "")))
     with SentFlow(submission) as sent:
-        written = write(sent.levels(), measured, folder)
-        if calculations:
-            written["calculations"] = [str(path) for path in sent.write_calculations(folder / "jobs")]
+        written = write(sent.levels(), measured, folder, sent.densities())
+        folders = tuple(str(path) for path in sent.write_calculations(folder / "jobs")) if calculations else ()
         views = sent.views()
-    failed = [{"job": view.name, "error": view.now} for view in views if view.state == "failed"]
+    failed = [view for view in views if view.state == "failed"]
     left = sum(view.state not in ("done", "failed") for view in views)
     if json_output:
-        print_json(written | {"failed": failed, "not_done": left})
+        from midgap.cli.printed import FailedJob
+
+        told = tuple(FailedJob(job=view.name, error=view.now) for view in failed)
+        print_json(written.model_copy(update={"failed": told, "not_done": left, "calculations": folders}))
         return
     tell(written)
     for one in failed:
-        typer.echo(f"failed: {one['job']}: {one['error']}", err=True)
+        typer.echo(f"failed: {one.name}: {one.now}", err=True)
     if left:
         typer.echo(f"{left} of {len(views)} jobs are not done yet; the same command brings the rest later.", err=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from midgap.cli.results import print_json
+
 if TYPE_CHECKING:
     from midgap.defects.formation_study import FormationReport
 
@@ -32,8 +34,6 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")] = False,
 ) -> None:
     """Formation energies at each limit of the chemical potentials, charge transition levels, concentrations."""
-    import json
-
     from midgap.defects.formation_study import formation_report
     from midgap.structures.errors import InputError
 
@@ -46,7 +46,7 @@ def command(
 
         save_picture(formation_figure(report.conditions), picture)
     if as_json:
-        print(json.dumps(report.to_dict(), allow_nan=False))
+        print_json(report)
         return
     _print(report)
 

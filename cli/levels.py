@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from midgap.cli.results import print_json
+
 if TYPE_CHECKING:
     from midgap.defects.electronic_structure import ElectronicStructure
     from midgap.defects.site import DefectSite
@@ -54,7 +56,6 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")] = False,
 ) -> None:
     """Find the gap and the defect levels of a finished calculation."""
-    import json
     import sys
 
     from midgap.defects.levels import identify_levels
@@ -93,7 +94,7 @@ def command(
         written = write_densities(folder, report, density)
         print(f"Densities: {', '.join(map(str, written)) or 'no level to write one of'}", file=sys.stderr)
     if as_json:
-        print(json.dumps(report.to_dict(), allow_nan=False))
+        print_json(report)
         return
     from midgap.cli.tables import print_report
 

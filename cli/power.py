@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from midgap.cli.results import print_json
+
 if TYPE_CHECKING:
     from midgap.experiment.photons.power import PowerStudy
 
@@ -26,8 +28,6 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Growth with power: linear or superlinear (photobrightening) for each level; number of emitters; g2(0)."""
-    import json
-
     from midgap.experiment.photons.power import power_study
     from midgap.experiment.tables import read_records
 
@@ -42,7 +42,7 @@ def command(
 
         save_picture(power_figure(study), picture)
     if as_json:
-        print(json.dumps(study.to_dict(), allow_nan=False))
+        print_json(study)
     else:
         _tell(study)
 

@@ -28,7 +28,9 @@ def command(
     with SentFlow(submission_in(folder)) as sent:
         again = sent.rerun(sent.chosen(jobs or []), memory_GB=memory, hours=hours)
     if json_output:
-        print_json({"sent": [job.id for job in again]})
+        from midgap.cli.printed import SentAgain
+
+        print_json(SentAgain(sent=tuple(job.id for job in again)))
     else:
         typer.echo(
             f"Sent again: {', '.join(job.name for job in again)}." if again else "No job failed or was cancelled."

@@ -8,63 +8,68 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from midgap.cli.printed import Outcome
     from midgap.defects.densities import StateDensity
     from midgap.defects.report import Levels
+    from midgap.structures.document import Document
 
 
-def write(levels: Levels, measured: Any, out: Path, densities: Sequence[StateDensity] = ()) -> dict[str, Any]:
+def write(levels: Levels, measured: Any, out: Path, densities: Sequence[StateDensity] = ()) -> Outcome:
     """Write what there is: after a failure too, the reports of what did not fail."""
+    from midgap.cli.printed import Outcome
     from midgap.experiment.comparison import compare
     from midgap.report.exhibits import Exhibits, InputFile
     from midgap.report.page import write_page
 
-    written: dict[str, Any] = {"folder": str(out), "levels": None, "comparison": None, "page": None}
     if not levels.reports:
+        return Outcome(folder=str(out))
+    written = Outcome(folder=str(out), levels=str(levels.write(out / "levels.json")), reports=levels.reports)
+    if measured is None:
         return written
-    written["levels"] = str(levels.write(out / "levels.json"))
-    written["reports"] = [report.to_dict() for report in levels.reports]
-    if measured is not None:
-        comparison = compare(levels, measured)
-        written["comparison"] = str(comparison.write(out / "comparison.json"))
-        written["answer"] = comparison.answer
-        shown = Exhibits(densities=tuple(densities), files=(InputFile.of("levels", out / "levels.json"),))
-        written["page"] = str(write_page(out / "report.html", levels, comparison, measured, shown))
-    return written
+    comparison = compare(levels, measured)
+    shown = Exhibits(densities=tuple(densities), files=(InputFile.of("levels", out / "levels.json"),))
+    return written.model_copy(
+        update={
+            "comparison": str(comparison.write(out / "comparison.json")),
+            "answer": comparison.answer,
+            "page": str(write_page(out / "report.html", levels, comparison, measured, shown)),
+        }
+    )
 
 
-def tell(written: dict[str, Any]) -> None:
+def tell(written: Outcome) -> None:
     """The gap and the levels of each model, the comparison, and where the files are."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    if not written["levels"]:
+    if not written.levels:
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("model")
     table.add_column("gap, eV", justify="right")
     table.add_column("levels above the VBM, eV")
-    for report in written["reports"]:
-        levels = ", ".join(f"{level['above_vbm_eV']:.2f} ({level['kind']})" for level in report["levels"])
-        gap = "" if report["gap_eV"] is None else f"{report['gap_eV']:.2f}"
-        table.add_row(escape(report["label"]), gap, levels or "none")
+    for report in written.reports:
+        levels = ", ".join(f"{level.above_vbm_eV:.2f} ({level.kind})" for level in report.levels)
+        gap = "" if report.gap_eV is None else f"{report.gap_eV:.2f}"
+        table.add_row(escape(report.label), gap, levels or "none")
     out = Console()
     out.print(table)
-    if written["comparison"]:
+    if written.comparison:
         from midgap.cli.compare import print_comparison
         from midgap.experiment.comparison import Comparison
 
         out.print()
-        print_comparison(Comparison.read(written["comparison"]))
+        print_comparison(Comparison.read(written.comparison))
     else:
         out.print("No measured records of this material are known: compare with your own by midgap compare.")
     for what in ("page", "levels", "comparison"):
-        if written[what]:
-            out.print(f"[dim]{what}[/] {escape(written[what])}", highlight=False, soft_wrap=True)
+        if path := getattr(written, what):
+            out.print(f"[dim]{what}[/] {escape(path)}", highlight=False, soft_wrap=True)
 
 
-def print_json(data: dict[str, Any]) -> None:
-    """One JSON object on stdout."""
+def print_json(document: Document) -> None:
+    """One JSON object on stdout, of a kind that ``midgap schema`` describes."""
     import json
 
-    print(json.dumps(data, allow_nan=False))
+    print(json.dumps(document.to_dict(), allow_nan=False))

@@ -82,7 +82,10 @@ def command(
         raise typer.Exit(130) from None
     written = write(levels_so_far(result.folder), measured, out, densities_so_far(result.folder))
     if json_output:
-        print_json(written | {"failed": [{"job": job.name, "error": job.error} for job in result.failed]})
+        from midgap.cli.printed import FailedJob
+
+        failed = tuple(FailedJob(job=job.name, error=job.error) for job in result.failed)
+        print_json(written.model_copy(update={"failed": failed}))
     else:
         tell(written)
     result.raise_for_failures()
@@ -117,15 +120,17 @@ def _plan(question: Preset, out: Path, cores: int | None, json_output: bool) -> 
     total = expected_makespan_s(flow, cores)
     inputs = write_inputs(question.maker(), models, out / "inputs")
     if json_output:
+        from midgap.cli.printed import Plan
+
         print_json(
-            {
-                "request": question.request(),
-                "cores": cores,
-                "expected_s": round(total) if timed else None,
-                "jobs": [{"name": job.name, **job.metadata} for job in jobs],
-                "inputs": [str(folder) for folder in inputs.folders],
-                "notes": list(inputs.notes),
-            }
+            Plan(
+                request=question.request(),
+                cores=cores,
+                expected_s=round(total) if timed else None,
+                jobs=tuple({"name": job.name, **job.metadata} for job in jobs),
+                inputs=tuple(str(folder) for folder in inputs.folders),
+                notes=tuple(inputs.notes),
+            )
         )
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")

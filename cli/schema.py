@@ -34,8 +34,20 @@ PUBLISHED = {
     "CandidateList": "experiment.evidence.named_candidates",
     "PublishedValues": "experiment.comparison",
     "Comparison": "experiment.comparison",
+    "PowerStudy": "experiment.photons.power",
+    "Models": "cli.printed",
+    "Doctor": "cli.printed",
+    "Outcome": "cli.printed",
+    "Plan": "cli.printed",
+    "Check": "cli.printed",
+    "Simulation": "cli.printed",
+    "Sent": "cli.printed",
+    "SubmissionPlan": "cli.printed",
+    "QueueState": "cli.printed",
+    "Cancelled": "cli.printed",
+    "SentAgain": "cli.printed",
 }
-"""What stands in files of its own, and in which module."""
+"""What stands in files of its own or is printed with ``--json``, and in which module."""
 
 
 def command(

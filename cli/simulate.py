@@ -36,12 +36,11 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was simulated as one JSON object.")] = False,
 ) -> None:
     """Simulate a single-particle measurement whose answer is known: to plan one, to teach, to test."""
-    import json
-
     from pydantic import ValidationError
 
     from midgap.experiment.photons.ptu_writer import write_ptu
     from midgap.experiment.photons.simulation import BlinkingLevel, Dwell, Experiment, simulate
+    from midgap.structures.document import first_fault
     from midgap.structures.errors import InputError
 
     try:
@@ -65,15 +64,19 @@ def command(
             seed=seed,
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise InputError(f"{first_fault(error)}.") from None
     stream = simulate(experiment)
     write_ptu(out, stream, comment="simulated by midgap")
-    truth = {"photons": len(stream), "signal_fraction_rho": experiment.signal_fraction}
-    if continuous is None:
-        truth["g2_0"] = experiment.g2_0
     if as_json:
-        print(json.dumps({"file": str(out), "truth": truth, "experiment": experiment.to_dict()}, allow_nan=False))
+        from midgap.cli.printed import Simulation, Truth
+        from midgap.cli.results import print_json
+
+        truth = Truth(
+            photons=len(stream),
+            signal_fraction_rho=experiment.signal_fraction,
+            g2_0=experiment.g2_0 if continuous is None else None,
+        )
+        print_json(Simulation(file=str(out), truth=truth, experiment=experiment))
         return
     typer.echo(
         f"{out}: {len(stream)} photons; signal fraction {experiment.signal_fraction:.3g} in the brightest level."

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from midgap.cli.results import print_json
+
 
 def command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Text with columns: wavelength or energy, intensity.")],
@@ -26,8 +28,6 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: the record.")] = False,
 ) -> None:
     """Read a spectrum: peak and width in eV, with the Jacobian; Urbach energy; overlap with excitation."""
-    import json
-
     from midgap.experiment.records import ParticleRecord
     from midgap.experiment.spectra import overlap, read_spectrum
     from midgap.experiment.spectral_lines import emission_fields, urbach_energy
@@ -69,7 +69,7 @@ def command(
             raise InputError("--picture draws emission lines only.")
         save_picture(spectrum_figure(line), picture)
     if as_json:
-        print(json.dumps(record.to_dict(), allow_nan=False))
+        print_json(record)
     else:
         _print(record, line.shape if line else None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Group
 
+    from midgap.cli.printed import ShownJob
     from midgap.workflows.cluster.view import QueueJob
 
 _SIGNS = {
@@ -54,9 +55,10 @@ def command(
             return sent.with_progress(sent.views())
 
         if json_output:
-            print_json(
-                {"worker": sent.sent.worker, "runner": running(sent.project), "jobs": [plain(v) for v in look()]}
-            )
+            from midgap.cli.printed import QueueState
+
+            seen = tuple(plain(view) for view in look())
+            print_json(QueueState(worker=sent.sent.worker, runner=bool(running(sent.project)), jobs=seen))
             return
         console = Console()
         if not live:
@@ -73,20 +75,22 @@ def command(
             console.print("No runner is at work on this machine: midgap cluster start.", style="yellow")
 
 
-def plain(job: QueueJob) -> dict[str, Any]:
-    """A job as JSON."""
-    return {
-        "id": job.id,
-        "uuid": job.uuid,
-        "name": job.name,
-        "state": job.state,
-        "queue_id": job.queue_id,
-        "allocation": job.allocation,
-        "elapsed_s": job.elapsed_s,
-        "folder": None if job.folder is None else str(job.folder),
-        "now": job.now,
+def plain(job: QueueJob) -> ShownJob:
+    """A job as it is printed as JSON."""
+    from midgap.cli.printed import ShownJob
+
+    return ShownJob(
+        id=job.id,
+        uuid=job.uuid,
+        name=job.name,
+        state=job.state,
+        queue_id=job.queue_id,
+        allocation=job.allocation,
+        elapsed_s=job.elapsed_s,
+        folder=None if job.folder is None else str(job.folder),
+        now=job.now,
         **{key: job.metadata.get(key) for key in ("model", "task", "theory", "engine")},
-    }
+    )
 
 
 def picture(jobs: Sequence[QueueJob], width: int) -> Group:

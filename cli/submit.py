@@ -92,7 +92,9 @@ def command(
 
         started = start_runner(opened)
     if json_output:
-        print_json({"folder": str(out), "flow": sent.flow, "project": sent.project, "worker": sent.worker, "sent": now})
+        from midgap.cli.printed import Sent
+
+        print_json(Sent(folder=str(out), flow=sent.flow, project=sent.project, worker=sent.worker, sent=now))
         return
     talk.print(f"{'Sent' if now else 'It was sent already'}, to {sent.worker}.", highlight=False)
     if started:
@@ -109,7 +111,11 @@ def _plan(flow: Flow, worker: str, json_output: bool) -> None:
 
     jobs = [(job, job.config.manager_config.get("resources") or {}) for job, _ in flow.iterflow()]
     if json_output:
-        print_json({"worker": worker, "jobs": [{"name": job.name, "resources": asked} for job, asked in jobs]})
+        from midgap.cli.printed import AskedFor, SubmissionPlan
+
+        print_json(
+            SubmissionPlan(worker=worker, jobs=tuple(AskedFor(name=job.name, resources=asked) for job, asked in jobs))
+        )
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("job")

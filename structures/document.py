@@ -26,7 +26,17 @@ from midgap.structures.unpacking import CutShortError, chunks
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Document", "FloatArray", "Geometry", "IntArray", "Upgrade", "geometry_to_dict", "read_json", "write_atomic"]
+__all__ = [
+    "Document",
+    "FloatArray",
+    "Geometry",
+    "IntArray",
+    "Upgrade",
+    "first_fault",
+    "geometry_to_dict",
+    "read_json",
+    "write_atomic",
+]
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 """The fields of a file of one version as those of the next; a pure function."""
@@ -98,6 +108,16 @@ def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is no number")
 
 
+def first_fault(error: ValidationError) -> str:
+    """Where the first thing lies that does not fit and why, in one line: ``fmax_eV_per_ang: Input should be ...``."""
+    first = error.errors()[0]
+    place = one_line(".".join(str(part) for part in first["loc"]), 100) or "the whole"
+    message = one_line(first["msg"].removeprefix("Value error, ").partition("\n")[0], 300)
+    if first["type"] == "extra_forbidden":
+        message = "there is no such field"
+    return f"{place}: {message}" + (f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else "")
+
+
 class Document(BaseModel):
     """Base of all result objects.
 
@@ -144,13 +164,7 @@ class Document(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = one_line(".".join(str(part) for part in first["loc"]), 100) or "the whole"
-            message = one_line(first["msg"].removeprefix("Value error, "), 300)
-            if first["type"] == "extra_forbidden":
-                message = "there is no such field"
-            more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-            raise InputError(f"{where}not a valid {cls.schema_name()}: {place}: {message}{more}.") from None
+            raise InputError(f"{where}not a valid {cls.schema_name()}: {first_fault(error)}.") from None
 
     @classmethod
     def _upgraded(cls, data: dict[str, Any], version: Any, where: str) -> dict[str, Any]:

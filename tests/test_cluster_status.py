@@ -43,9 +43,7 @@ def test_table_fits_and_loses_nothing(width):
 
 
 def test_plain_is_json():
-    import json
-
-    assert json.loads(json.dumps(plain(RUNNING)))["now"].endswith("-9012.345 eV")
+    assert plain(RUNNING).to_dict()["now"].endswith("-9012.345 eV")
 
 
 def test_every_state_of_jobflow_remote_has_a_word():

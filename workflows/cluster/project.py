@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from midgap.structures.document import first_fault
 from midgap.structures.errors import ComputationError, InputError
 from midgap.workflows.cluster.queue import Queue
 
@@ -71,10 +72,7 @@ def _broken(folder: Path) -> dict[str, str]:
         try:
             Project.model_validate(YAML(typ="safe").load(path))
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ").splitlines()[0]
-            found[path.stem] = f"{path} is not a project: {place}: {message}."
+            found[path.stem] = f"{path} is not a project: {first_fault(error)}."
         except (YAMLError, OSError) as error:
             found[path.stem] = f"{path} cannot be read: {' '.join(str(error).split())[:200]}."
     return found

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator
 
-from midgap.structures.document import Document
+from midgap.structures.document import Document, first_fault
 from midgap.structures.errors import InputError
 from midgap.workflows.cluster.queue import EngineQueue, Needs, Queue, Scheduler, request
 
@@ -152,8 +152,7 @@ def _refuse_what_jobflow_remote_would(text: str) -> None:
     try:
         Project.model_validate(YAML(typ="safe").load(text))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].splitlines()[0]}.") from None
+        raise InputError(f"{first_fault(error)}.") from None
 
 
 def write_project(site: Site, folder: Path | None = None, *, overwrite: bool = False) -> Path:
