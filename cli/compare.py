@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from midgap.cli.results import print_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -54,7 +56,7 @@ def command(
         float | None,
         typer.Option(
             metavar="EV",
-            help="What the unknown sources add to energies, standard deviation. (default: 0.2, beside 0 to 0.5)",
+            help="What errors not estimated are taken to add to energies, standard deviation. (default: 0.2, beside 0 to 0.5)",
         ),
     ] = None,
     refractive_index: Annotated[
@@ -89,8 +91,6 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Hold candidate emitters against what was measured, and say what to measure or compute next."""
-    import json
-
     from midgap.experiment.comparison import compare
     from midgap.experiment.evidence import tables
     from midgap.experiment.evidence.odds import parse_priors
@@ -133,7 +133,7 @@ def command(
         )
         write_page(report, computed, comparison, measured, shown)
     if as_json:
-        print(json.dumps(comparison.to_dict(), allow_nan=False))
+        print_json(comparison)
     else:
         print_comparison(comparison)
         if report is not None:
@@ -252,7 +252,8 @@ def print_comparison(comparison: Comparison) -> None:
     _print_evidence(console, comparison)
     _print_totals(console, comparison)
     _print_next(console, comparison)
-    console.print(comparison.answer, markup=False, highlight=False)
+    for statement in comparison.statements or (comparison.answer,):
+        console.print(statement, markup=False, highlight=False)
     for caveat in comparison.caveats:
         console.print(f"- {caveat}", markup=False, highlight=False)
 
@@ -265,19 +266,20 @@ def _print_evidence(console: Console, comparison: Comparison) -> None:
     from itertools import groupby
 
     from midgap.experiment.evidence.observables import OBSERVABLES
-    from midgap.experiment.evidence.tables import predicted_text, quantity_text, signed
+    from midgap.experiment.evidence.stated import measured, predicted, signed, text
 
     head = {"Candidate": 46, "Predicted": 18, "Residual": 8, "ln evid.": 8}
-    console.print("Candidates and what was measured", style="bold")
+    assumption = comparison.assumptions[comparison.reference]
+    console.print("Candidates and what was measured (± known ± assumed for errors not estimated)", style="bold")
     found = [(p.observable, c, p) for c in comparison.candidates for p in c.predictions]
     order = list(OBSERVABLES)
     for name, group in groupby(sorted(found, key=lambda row: order.index(row[0])), key=lambda row: row[0]):
         observable, ensemble = OBSERVABLES[name], comparison.ensemble(name)
-        mean = "not measured" if ensemble is None else quantity_text(ensemble.mean, observable.digits)
+        mean = "not measured" if ensemble is None else text(measured(ensemble, unit=False))
         title = f"{observable.label}{f', {observable.unit}' if observable.unit else ''}: {mean}"
         if ensemble is not None and ensemble.n > 1:
             title += f", {ensemble.n} records"
-        elif ensemble is not None and ensemble.note:
+        if ensemble is not None and ensemble.note:
             title += f" ({ensemble.note})"
         lines, inside = [], []
         for _, candidate, prediction in group:
@@ -286,7 +288,7 @@ def _print_evidence(console: Console, comparison: Comparison) -> None:
             lines.append(
                 (
                     candidate.title if candidate.counted else f"({candidate.title})",
-                    predicted_text(prediction),
+                    text(predicted(prediction, assumption, unit=False)),
                     "" if residual is None else signed(residual),
                     "" if evidence is None else signed(evidence.log_evidence[comparison.reference]),
                 )
@@ -298,14 +300,14 @@ def _print_evidence(console: Console, comparison: Comparison) -> None:
 def _print_totals(console: Console, comparison: Comparison) -> None:
     """Evidence, or probabilities beside their priors, against what is assumed of the unknown."""
     from midgap.experiment.evidence.observables import OBSERVABLES
-    from midgap.experiment.evidence.tables import signed
+    from midgap.experiment.evidence.stated import signed
 
     total, odds = comparison.totals, comparison.odds
     if len(total.candidates) < 2 or not total.observables:
         return
     names = ", ".join(OBSERVABLES[name].label for name in total.observables)
     what = "Probability, with these priors" if odds is not None else "ln evidence less that of the best"
-    console.print(f"{what}, by {names}, if what is not known adds", style="bold", markup=False)
+    console.print(f"{what}, by {names}, if errors not estimated add", style="bold", markup=False)
     head: dict[str, int | None] = {"Candidate": 46}
     if odds is not None:
         head["prior"] = 6
@@ -328,10 +330,7 @@ def _print_next(console: Console, comparison: Comparison) -> None:
         return
     possible = comparison.next_steps[0].possible_bits
     console.print(f"What would tell most, of {possible:.2f} bits that are open", style="bold")
-    lines = []
-    for step in comparison.next_steps[:5]:
-        error = f"± {100 * step.error:g} %" if step.relative else f"± {step.error:g} {step.unit}".rstrip()
-        lines.append((f"{step.what}, to {error}", f"{step.information_bits:.2f}"))
+    lines = [(step.sentence, f"{step.information_bits:.2f}") for step in comparison.next_steps[:5]]
     _print_group(console, "", {"Step": None, "bits": 5}, lines)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from midgap.defects.parsers.densities import write_densities
 from midgap.defects.report import Levels
-from midgap.experiment.comparison import best_theory, compare, main_peak
+from midgap.experiment.comparison import Comparison, best_theory, compare
 from midgap.experiment.records import published_records
 from midgap.report.figures import level_figure
 
@@ -51,7 +51,14 @@ def main(run: Path, *more: Path) -> None:
             write_densities(path.parent, reports[result["model"]["name"]], out / "densities")
     comparison = compare(levels, records)
     comparison.write(out / "comparison.json")
-    figure = level_figure(levels, best_theory(levels.reports), comparison, main_peak(records))
+    draw(levels, comparison)
+
+
+def draw(levels: Levels, comparison: Comparison) -> None:
+    """The README's picture."""
+    energy = comparison.ensemble("pl_peak_eV")
+    theory = best_theory(levels.reports)
+    figure = level_figure(levels, theory, comparison, energy.quantity, from_band=energy.from_band)
     figure.savefig(HERE.parent / "docs" / "levels.png", dpi=130, facecolor="white")
 
 

@@ -13,26 +13,24 @@ from midgap.experiment.evidence.candidates import (
     Candidate,
     best_theory,
     filling,
-    rounded_up,
     superseded,
     unique_names,
 )
 from midgap.experiment.evidence.collected import collect
+from midgap.experiment.evidence.ensembles import Ensemble, ensembles
 from midgap.experiment.evidence.level_candidates import by_name, from_levels
 from midgap.experiment.evidence.likelihoods import (
-    Ensemble,
     Evidence,
     Missing,
     Particles,
     Progress,
-    ensembles,
     evidence_of,
     missing,
 )
 from midgap.experiment.evidence.named_candidates import known_candidates
 from midgap.experiment.evidence.next_step import NextStep, alive, next_steps
 from midgap.experiment.evidence.odds import Odds, Totals, odds, totals
-from midgap.experiment.evidence.older import comparison_from_1
+from midgap.experiment.evidence.older import comparison_from_1, comparison_from_2
 from midgap.experiment.evidence.predictions import ASSUMPTIONS, Assumption
 from midgap.experiment.evidence.published import (
     PublishedValues,
@@ -42,7 +40,7 @@ from midgap.experiment.evidence.published import (
     published_values,
 )
 from midgap.experiment.evidence.tables import rows
-from midgap.experiment.evidence.words import answer, conventions, main_peak
+from midgap.experiment.evidence.words import conventions, statements
 from midgap.experiment.records import Records, Source
 from midgap.structures.document import Document, Upgrade
 from midgap.structures.errors import InputError
@@ -56,10 +54,8 @@ __all__ = [
     "best_theory",
     "compare",
     "filling",
-    "main_peak",
     "published_rows",
     "published_values",
-    "rounded_up",
 ]
 
 REFERENCE = 2
@@ -69,7 +65,7 @@ CAVEATS = (
     "A difference of Kohn-Sham levels is not an emission line: neither the relaxation of the lattice after "
     "excitation nor the attraction of electron and hole is in it.",
     "The gap of the perfect crystal stands for its exciton with no binding energy subtracted.",
-    "An energy that fits makes a candidate possible; it does not exclude another emitter of the same energy.",
+    "An energy that fits makes a candidate possible, not proven; it does not exclude another emitter of the same energy.",
 )
 
 
@@ -91,10 +87,12 @@ class Comparison(Document):
         Only where priors were given.
     conventions
         The distributions behind the numbers, in words.
+    statements, answer
+        What fits, what was measured, what was computed, what to do next; the same in one line.
     """
 
-    SCHEMA_VERSION: ClassVar[int] = 2
-    UPGRADES: ClassVar[Mapping[int, Upgrade]] = {1: comparison_from_1}
+    SCHEMA_VERSION: ClassVar[int] = 3
+    UPGRADES: ClassVar[Mapping[int, Upgrade]] = {1: comparison_from_1, 2: comparison_from_2}
 
     material: str
     source: Source
@@ -112,6 +110,7 @@ class Comparison(Document):
     published_source: Source = Source()
     caveats: tuple[str, ...] = CAVEATS
     conventions: tuple[str, ...] = ()
+    statements: tuple[str, ...] = ()
     answer: str
 
     def candidate(self, name: str) -> Candidate:
@@ -186,6 +185,10 @@ def compare(
     evidence = evidence_of(candidates, data, len(records.records), assumptions, place, progress)
     total = totals(candidates, evidence, len(assumptions))
     posterior = None if priors is None else odds(total, priors)
+    together = ensembles(data)
+    living = alive(candidates, total, place, posterior)
+    steps = next_steps(candidates, living, data, assumptions[place])
+    said = statements(candidates, together, evidence, total, levels, assumptions[place], place, living, steps)
     return Comparison(
         material=material,
         source=records.source,
@@ -195,17 +198,18 @@ def compare(
         ),
         assumptions=tuple(assumptions),
         reference=place,
-        ensembles=ensembles(data),
+        ensembles=together,
         evidence=evidence,
         missing=tuple(missing(candidates, data, records)),
         totals=total,
         odds=posterior,
-        next_steps=next_steps(candidates, alive(candidates, total, place, posterior), data, assumptions[place]),
+        next_steps=steps,
         published=() if published is None else published_rows(levels, published),
         published_source=Source() if published is None else published.source,
         caveats=_caveats(levels, records, material, set(models)),
         conventions=conventions(assumptions[place]),
-        answer=answer(candidates, records),
+        statements=said,
+        answer=" ".join(said),
     )
 
 

@@ -83,6 +83,9 @@ class ParticleRecord(Document):
         Maximum and width of I(λ), wavelengths in ``medium``.
     pl_peak_eV, pl_fwhm_meV
         The same in energy; `in_energy` fills them in.
+    pl_peak_from
+        ``spectrum``: the maximum was read. ``detection band``: it was not; ``lo`` and ``hi`` are the ends of the band
+        in which light was detected, the value is the wavelength that was watched, and neither is a measured maximum.
     plqy
         Photoluminescence quantum yield, 0 to 1.
     notes
@@ -128,6 +131,7 @@ class ParticleRecord(Document):
     bin_ms: PositiveFloat | None = None
     pl_peak_nm: Quantity | None = None
     pl_peak_eV: Quantity | None = None
+    pl_peak_from: Literal["spectrum", "detection band"] | None = None
     pl_fwhm_nm: Quantity | None = None
     pl_fwhm_meV: Quantity | None = None
     jacobian_applied: bool | None = None
@@ -221,8 +225,11 @@ class ParticleRecord(Document):
 
     @property
     def label(self) -> str:
-        """For people: sample and particle."""
-        return " · ".join(part for part in (self.sample_id, self.particle_id or self.kind) if part)
+        """For people: sample, particle, and how strongly a particle was excited."""
+        name = " · ".join(part for part in (self.sample_id, self.particle_id or self.kind) if part)
+        if self.kind != "particle" or self.mean_excitons is None or self.mean_excitons.value is None:
+            return name
+        return f"{name}, ⟨N⟩ = {self.mean_excitons.value:.3g}"
 
     def in_energy(self) -> Self:
         """The same record with ``pl_peak_eV`` and ``pl_fwhm_meV`` computed from the wavelengths.
@@ -241,7 +248,7 @@ class ParticleRecord(Document):
                 lo=None if peak.hi is None else photon_energy_eV(peak.hi, medium),
                 hi=None if peak.lo is None else photon_energy_eV(peak.lo, medium),
             )
-            notes.setdefault("pl_peak_eV", f"hc/λ of pl_peak_nm,{stated or ' in ' + medium}")
+            notes.setdefault("pl_peak_eV", f"hc/λ of the wavelength,{stated or ' in ' + medium}")
         centre = None if self.pl_peak_nm is None else _middle(self.pl_peak_nm)
         if self.pl_fwhm_nm is not None and self.pl_fwhm_meV is None and centre is not None:
             parts = {part: getattr(self.pl_fwhm_nm, part) for part in ("value", "lo", "hi")}
@@ -251,8 +258,8 @@ class ParticleRecord(Document):
             update["jacobian_applied"] = True
             notes.setdefault(
                 "pl_fwhm_meV",
-                f"pl_fwhm_nm as a Gaussian line at {centre:g} nm, I(E) = I(λ) λ²/hc; the centre's "
-                "own uncertainty is not in the interval",
+                f"from the width in nm, as a Gaussian line at {centre:g} nm, I(E) = I(λ) λ²/hc; the "
+                "uncertainty of that wavelength is not in the interval",
             )
         return self.model_copy(update=update | {"notes": notes})
 

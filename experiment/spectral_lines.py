@@ -147,6 +147,7 @@ def emission_fields(spectrum: Spectrum, ci_level: float = 0.95) -> tuple[dict[st
     fields: dict[str, Any] = {
         "pl_peak_eV": line.peak,
         "pl_fwhm_meV": _scaled(line.fwhm, 1e3),
+        "pl_peak_from": "spectrum",
         "jacobian_applied": spectrum.unit == "nm",
         "medium": spectrum.medium,
         "notes": {"pl_peak_eV": f"maximum of I(E), {line.shape}"},

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from midgap.defects.configuration_coordinate import ConfigurationCoordinate
 from midgap.defects.formation import FormationEnergies
 from midgap.defects.lineshape import Lineshape
-from midgap.report.palette import CONDUCTION, INK, LEVEL, LINE, MUTED, PAPER, PL, PUBLISHED, VALENCE
+from midgap.report.palette import CONDUCTION, INK, LEVEL, LINE, MUTED, PAPER, PL, PUBLISHED, THIRD, VALENCE
 from midgap.report.plotting import NORMAL, SMALL, dress
 from midgap.report.typography import mathtext
 
-COLOURS = (LEVEL.light, PUBLISHED.light, PL.light, MUTED.light)
+COLOURS = (LEVEL.light, PUBLISHED.light, THIRD.light, MUTED.light)
 DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 """With the colours, so that lines are told apart in grey too."""
 

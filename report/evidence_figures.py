@@ -10,44 +10,45 @@ from matplotlib.figure import Figure
 
 from midgap.experiment.comparison import Comparison
 from midgap.experiment.evidence.likelihoods import Evidence
+from midgap.experiment.evidence.next_step import ALIVE
 from midgap.experiment.evidence.observables import OBSERVABLES
-from midgap.report.palette import CONDUCTION, INK, LEVEL, LINE, MUTED, PAPER, PL, PUBLISHED, VALENCE
+from midgap.report.palette import CONDUCTION, INK, LEVEL, LINE, MUTED, PAPER, PUBLISHED, THIRD, VALENCE
 from midgap.report.plotting import SMALL, dress
 from midgap.report.typography import brief, mathtext
 
 LINES = (
     (LEVEL, "solid", "o"),
     (PUBLISHED, (0, (5, 2)), "s"),
-    (PL, (0, (1.5, 1.5)), "^"),
+    (THIRD, (0, (1.5, 1.5)), "^"),
     (MUTED, (0, (6, 2, 1.5, 2)), "D"),
     (INK, (0, (3, 1)), "v"),
     (VALENCE, (0, (8, 2)), "P"),
 )
 """Colour, dashes and marker together, so that lines are told apart in grey too."""
-FAR = 6.0
-"""Residuals beyond so many standard deviations are drawn at the edge."""
+NEAREST, FARTHEST = 3.0, 10.0
+"""The scale of residuals reaches at least and at most so many standard deviations; what is beyond stands at its edge."""
 
 
 def residual_plot(ax: Axes, comparison: Comparison) -> Axes:
     """Measured less predicted in standard deviations, one row a candidate, one mark an observable.
 
-    Of many records each is a thin stroke, the mean of all a mark. Beyond `FAR` an arrow stands at the edge.
+    Of many records each is a thin stroke, the mean of all a mark. Beyond `reach` an arrow stands at the edge.
     """
     rows = [candidate for candidate in comparison.candidates if candidate.counted]
     used = [name for name in OBSERVABLES if any(e.observable == name and e.n for e in comparison.evidence)]
-    places = {name: 0.22 * (i - 0.5 * (len(used) - 1)) / max(1.0, 0.25 * len(used)) for i, name in enumerate(used)}
+    far = reach(comparison)
     ax.axvspan(-2, 2, color=CONDUCTION.light, linewidth=0, zorder=0)
     ax.axvspan(-1, 1, color=LINE.light, alpha=0.6, linewidth=0, zorder=0)
     ax.axvline(0, color=MUTED.light, linewidth=0.8, zorder=1)
     for y, candidate in enumerate(rows):
-        for evidence in comparison.evidence:
-            if evidence.candidate == candidate.name and evidence.observable in places:
-                _mark(ax, y + places[evidence.observable], evidence, used.index(evidence.observable))
+        own = [e for e in comparison.evidence if e.candidate == candidate.name and e.observable in used]
+        for i, evidence in enumerate(sorted(own, key=lambda e: used.index(e.observable))):
+            _mark(ax, y + 0.24 * (i - 0.5 * (len(own) - 1)), evidence, used.index(evidence.observable), far)
     for i, name in enumerate(used):
         colour, _, marker = LINES[i % len(LINES)]
         ax.plot([], [], marker, color=colour.light, markersize=4.5, label=OBSERVABLES[name].label)
     ax.set_yticks(range(len(rows)), [mathtext(brief(row.title)) for row in rows])
-    ax.set(xlim=(-FAR - 0.5, FAR + 0.5), ylim=(len(rows) - 0.45, -0.55))
+    ax.set(xlim=(-far - 0.5, far + 0.5), ylim=(len(rows) - 0.45, -0.55))
     if used:
         ax.legend(
             frameon=False,
@@ -59,53 +60,84 @@ def residual_plot(ax: Axes, comparison: Comparison) -> Axes:
             handletextpad=0.2,
         )
     dress(ax, "Measured less predicted (standard deviations)", "")
-    ax.tick_params(axis="y", length=0, labelsize=7.5)
+    ax.tick_params(axis="y", length=0, labelsize=SMALL)
     return ax
 
 
-def _mark(ax: Axes, y: float, evidence: Evidence, i: int) -> None:
+def reach(comparison: Comparison) -> float:
+    """How far the scale of residuals goes: to the farthest, if it is not too far."""
+    counted = {candidate.name for candidate in comparison.candidates if candidate.counted}
+    found = [e.ensemble_residual for e in comparison.evidence if e.candidate in counted]
+    farthest = max((abs(x) for x in found if x is not None and np.isfinite(x)), default=0.0)
+    return float(np.clip(np.ceil(farthest), NEAREST, FARTHEST))
+
+
+def has_strokes(comparison: Comparison) -> bool:
+    """Whether `residual_plot` draws single records beside their mean."""
+    return any(np.isfinite(np.asarray(e.residuals, dtype=float)).sum() > 1 for e in comparison.evidence)
+
+
+def _mark(ax: Axes, y: float, evidence: Evidence, i: int, far: float) -> None:
     colour, _, marker = LINES[i % len(LINES)]
     each = np.asarray(evidence.residuals, dtype=float)
     each = each[np.isfinite(each)]
     if len(each) > 1:
-        ax.plot(np.clip(each, -FAR, FAR), np.full(len(each), y), "|", color=colour.light, alpha=0.35, markersize=5)
+        ax.plot(np.clip(each, -far, far), np.full(len(each), y), "|", color=colour.light, alpha=0.5, markersize=10)
     if (mean := evidence.ensemble_residual) is None or not np.isfinite(mean):
         return
-    if abs(mean) > FAR:
-        ax.plot([np.sign(mean) * FAR], [y], "<" if mean < 0 else ">", color=colour.light, markersize=5, zorder=4)
+    if abs(mean) > far:
+        ax.plot([np.sign(mean) * far], [y], "<" if mean < 0 else ">", color=colour.light, markersize=5, zorder=4)
         return
     face = colour.light if evidence.counted else PAPER.light
     ax.plot([mean], [y], marker, color=colour.light, markerfacecolor=face, markersize=5, zorder=4)
 
 
 def sensitivity_plot(ax: Axes, comparison: Comparison) -> Axes:
-    """Ln of the evidence of each candidate over that of the best, against what unknown errors are taken to be."""
-    names = list(comparison.totals.candidates)
-    titles = {candidate.name: candidate.title for candidate in comparison.candidates}
+    """Ln of the evidence over that of the best candidate, against what is assumed for errors not estimated.
+
+    Only candidates between which the evidence has not decided (`undecided`): the others lie far below.
+    """
+    names, titles = undecided(comparison), {c.name: c.title for c in comparison.candidates}
     totals = np.asarray(comparison.totals.log_evidence, dtype=float)
     below = totals - totals.max(axis=1, keepdims=True)
-    x = [1e3 * assumption.unknown_eV for assumption in comparison.assumptions]
+    x = [assumption.unknown_eV for assumption in comparison.assumptions]
     for i, name in enumerate(names):
         colour, dash, marker = LINES[i % len(LINES)]
         ax.plot(
             x,
-            below[:, i],
+            below[:, comparison.totals.candidates.index(name)],
             marker=marker,
             color=colour.light,
             linestyle=dash,
-            linewidth=1.3,
-            markersize=4,
+            linewidth=1.4,
+            markersize=4.5,
             label=mathtext(brief(titles.get(name, name))),
         )
-    ax.set_ylim(min(-1.0, max(-20.0, float(np.min(below, initial=-1.0)))) * 1.06, 0.6)
-    ax.legend(frameon=False, fontsize=6.5, labelcolor=INK.light, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return dress(ax, "Error that nothing estimates, taken as (meV)", "ln evidence, best = 0")
+    ax.set_xticks(x, [f"{a.unknown_eV:g} eV\n×÷ {a.unknown_factor:g}" for a in comparison.assumptions])
+    ax.margins(y=0.15)
+    ax.legend(
+        frameon=False,
+        fontsize=SMALL,
+        labelcolor=INK.light,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=1 if len(names) > 2 else 2,
+    )
+    return dress(ax, "Assumed for errors not estimated", "ln evidence, best = 0")
+
+
+def undecided(comparison: Comparison) -> list[str]:
+    """Names of the candidates that are alive at the reference assumption, the best first; two at least."""
+    relative = comparison.totals.relative(comparison.reference)
+    order = sorted(range(len(relative)), key=lambda i: -relative[i])
+    n = max(2, int((np.exp(relative) >= ALIVE).sum()))
+    return [comparison.totals.candidates[i] for i in order[:n]]
 
 
 def evidence_figure(comparison: Comparison, width_in: float = 7.0) -> Figure:
     """`residual_plot` alone, as high as its rows need."""
     n = max(1, sum(candidate.counted for candidate in comparison.candidates))
-    figure = Figure(figsize=(width_in, 0.9 + 0.42 * n), layout="constrained", facecolor="none")
+    figure = Figure(figsize=(width_in, 1.0 + 0.38 * n), layout="constrained", facecolor="none")
     residual_plot(figure.add_subplot(), comparison)
     return figure
 

@@ -17,6 +17,7 @@ from midgap.experiment.comparison import Comparison
 from midgap.experiment.records import Quantity
 from midgap.report.level_diagram import columns, level_diagram
 from midgap.report.palette import INK, variables
+from midgap.report.plotting import NORMAL
 from midgap.report.structure_picture import element_legend, same_scale, structure_picture
 from midgap.report.typography import mathtext
 from midgap.structures.model import Model
@@ -30,26 +31,29 @@ def level_figure(
     theory: LevelOfTheory,
     comparison: Comparison | None = None,
     measured: Quantity | None = None,
+    from_band: bool = False,
 ) -> Figure:
     """`level_diagram` in a figure as wide as its columns and its legend need."""
     n = len(columns(levels, theory))
-    figure = Figure(figsize=(max(1.3 + 0.92 * (n + 1), 5.8), 4.1), layout="constrained", facecolor="none")
-    level_diagram(figure.add_subplot(), levels, theory, comparison=comparison, measured=measured)
+    figure = Figure(figsize=(max(1.3 + 0.95 * (n + 1), 6.2), 4.4), layout="constrained", facecolor="none")
+    level_diagram(figure.add_subplot(), levels, theory, comparison=comparison, measured=measured, from_band=from_band)
     return figure
 
 
-def structure_figure(models: Sequence[Model], width_in: float = 2.2) -> Figure:
+def structure_figure(models: Sequence[Model], width_in: float = 2.2, legend: bool = True) -> Figure:
     """Models side by side on one scale of lengths, all seen along one axis, with the legend of elements below."""
     figure = Figure(layout="constrained", facecolor="none")
-    grid = figure.add_gridspec(2, len(models), height_ratios=(1, 0.12))
+    grid = figure.add_gridspec(1 + legend, len(models), height_ratios=(1, 0.12)[: 1 + legend])
     axes = [
         structure_picture(figure.add_subplot(grid[0, i]), model, _sisters_vacancy(model, models))
         for i, model in enumerate(models)
     ]
-    figure.set_size_inches(width_in * max(len(models), 2), width_in * same_scale(axes) + 0.65)
+    wide = max(len(models), 2) if legend else len(models)
+    figure.set_size_inches(width_in * wide, width_in * same_scale(axes) + (0.65 if legend else 0.35))
     for ax, model in zip(axes, models, strict=True):
-        ax.set_title(mathtext(model.label), fontsize=8.5, color=INK.light)
-    element_legend(figure.add_subplot(grid[1, :]), models)
+        ax.set_title(mathtext(model.label), fontsize=NORMAL, color=INK.light)
+    if legend:
+        element_legend(figure.add_subplot(grid[1, :]), models)
     return figure
 
 
@@ -73,7 +77,7 @@ def to_svg(figure: Figure, prefix: str, title: str, description: str) -> str:
 
     Colours of the palette become CSS variables with the light colour as fallback, so that the page can
     change them; ids start with ``prefix``, so that several fit in one page; ``title`` and
-    ``description`` are what a screen reader says, already escaped.
+    ``description`` are what a screen reader says, already escaped. Its type never gets smaller than 13 px.
     """
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "midgap", "svg.fonttype": "path"}):
@@ -90,6 +94,6 @@ def to_svg(figure: Figure, prefix: str, title: str, description: str) -> str:
     width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', head)[0]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {width} {height}" '
-        f'style="max-width: {1.3 * float(width):.0f}pt" role="img" aria-labelledby="{prefix}-title {prefix}-description">'
+        f'style="max-width: {1.3 * float(width):.0f}pt; min-width: {1.22 * float(width):.0f}pt" role="img" aria-labelledby="{prefix}-title {prefix}-description">'
         f'<title id="{prefix}-title">{title}</title><desc id="{prefix}-description">{description}</desc>{body}'
     )

@@ -9,12 +9,14 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Patch, Rectangle
+from matplotlib.patheffects import Normal, Stroke
 
 from midgap.defects.report import Level, LevelReport, Levels
 from midgap.experiment.comparison import SMALLEST_PART, Comparison, Row
 from midgap.experiment.photon_energy import wavelength_nm
 from midgap.experiment.records import Quantity
-from midgap.report.palette import CONDUCTION, INK, LEVEL, LINE, PAPER, PL, PL_BAND, PUBLISHED, VALENCE
+from midgap.report.palette import CONDUCTION, INK, LEVEL, LINE, MUTED, PAPER, PL, PL_BAND, PUBLISHED, VALENCE
+from midgap.report.plotting import NORMAL, SMALL
 from midgap.report.typography import mathtext, short
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
@@ -24,7 +26,8 @@ Column = tuple[LevelReport, Model | None]
 HALF = 0.36
 """Half the width of a column; columns are 1 apart."""
 BOTTOM, HEADROOM = -0.62, 0.62
-SMALL, NORMAL = 7.0, 8.5
+ERROR, PUBLISHED_AT = -0.8 * HALF, -0.42 * HALF
+"""Where in a column errors and published values stand."""
 DASHED, BROKEN = (0, (2.2, 1.1)), (0, (4, 2))
 SPINS: dict[str, tuple[bool, ...]] = {"up": (True,), "down": (False,), "both": (True, False)}
 
@@ -50,6 +53,7 @@ def level_diagram(
     *,
     comparison: Comparison | None = None,
     measured: Quantity | None = None,
+    from_band: bool = False,
 ) -> Axes:
     """Draw every report of ``theory`` as a column on VBM = 0.
 
@@ -60,28 +64,33 @@ def level_diagram(
     Parameters
     ----------
     comparison
-        Marks published values with a diamond.
+        Marks published values with a diamond, and gives levels the errors of their transitions: known ones with caps,
+        beyond them what is assumed for those that are not estimated. Without it the error is that of the alignment.
     measured
         PL energy in eV: a band at that height above the VBM, and an arrow.
+    from_band
+        It is the band in which light was detected.
     """
     shown = columns(levels, theory)
     published = [] if comparison is None else [row for row in comparison.published if row.theory.name == theory.name]
     top = max([1.0, *(report.gap_eV or 0.0 for report, _ in shown)]) + HEADROOM
     places = _places(shown)
     left, right = -HALF - 0.14, (places[-1] if places else 0.0) + 0.5
-    if measured is not None and measured.value is not None:
+    if measured is not None:
         right += 1.5
-        _draw_measured(ax, measured, left, right - 0.75)
+        _draw_measured(ax, measured, left, right - 0.75, from_band)
     for x, (report, model) in zip(places, shown, strict=True):
-        _draw_column(ax, x, report, top, None if measured is None else measured.value)
+        _draw_column(ax, x, report, top, measured, comparison)
         _text(ax, x, top + 0.1, _heading(report, model), NORMAL)
-        _draw_published(ax, x - HALF - 0.06, [row for row in published if row.model == report.model])
+        lines = [report.gap_eV or 0.0, *(level.above_vbm_eV for level in report.levels)]
+        _draw_published(ax, x, [row for row in published if row.model == report.model], lines)
     ax.set(xlim=(left, right), ylim=(BOTTOM, top), xticks=[], facecolor="none")
     ax.set_ylabel("Energy above the VBM (eV)", fontsize=NORMAL, color=INK.light)
     ax.tick_params(axis="y", labelsize=NORMAL, colors=INK.light, width=0.8, length=3)
     for side, spine in ax.spines.items():
         spine.set(visible=side == "left", color=INK.light, linewidth=0.8)
-    _draw_legend(ax, [report for report, _ in shown], any(row.model for row in published), measured is not None)
+    line = "" if measured is None else "band in which PL was detected" if from_band else "PL energy above the VBM"
+    _draw_legend(ax, [report for report, _ in shown], any(row.model for row in published), line, comparison is not None)
     return ax
 
 
@@ -100,7 +109,9 @@ def _heading(report: LevelReport, model: Model | None) -> str:
     return "\n".join(lines if model is None else [*lines, f"{len(model.structure)} atoms"])
 
 
-def _draw_column(ax: Axes, x: float, report: LevelReport, top: float, line: float | None) -> None:
+def _draw_column(
+    ax: Axes, x: float, report: LevelReport, top: float, line: Quantity | None, comparison: Comparison | None
+) -> None:
     gap = report.gap_eV or 0.0
     sides = (x - HALF, x + HALF)
     for block, colour in (((BOTTOM, 0.0), VALENCE), ((gap, top), CONDUCTION)):
@@ -108,16 +119,38 @@ def _draw_column(ax: Axes, x: float, report: LevelReport, top: float, line: floa
     for edge in (0.0, gap):
         _line(ax, sides, edge, INK.light, 1.1, zorder=3)
     _text(ax, x, gap + 0.07, f"{gap:.2f}", SMALL)
-    for level, height in zip(report.levels, _spread([lv.above_vbm_eV for lv in report.levels]), strict=True):
+    heights = _spread([lv.above_vbm_eV for lv in report.levels])
+    for i, (level, height) in enumerate(zip(report.levels, heights, strict=True)):
         weight = level.localization.defect_weight
         width = 1.6 if weight is None else 1.0 + 2.0 * min(max(weight, 0.0), 1.0)
         y = level.above_vbm_eV
         _line(ax, sides, y, LEVEL.light, width, style="solid" if level.kind == "deep" else DASHED, zorder=5)
-        struck = line is not None and height < line < height + 0.3
-        _text(ax, x + HALF, y - 0.25 if struck else height + 0.045, f"{y:.2f}", SMALL, LEVEL.light, "right")
-        if error := report.alignment.uncertainty_eV:
-            ax.errorbar([x - 0.8 * HALF], [y], yerr=error, color=INK.light, linewidth=0.9, capsize=1.8, zorder=6)
-        _draw_electrons(ax, x - 0.06, level)
+        below = y - 0.3 if _struck(height, line) else height + 0.045
+        _text(ax, x + HALF, below, f"{y:.2f}", SMALL, LEVEL.light, "right")
+        known, whole = _errors(report, i, comparison)
+        for error, colour, cap in ((whole, MUTED, 0.0), (known, INK, 2.2)):
+            if error:
+                ax.errorbar([x + ERROR], [y], yerr=error, color=colour.light, linewidth=1.0, capsize=cap, zorder=6)
+        _draw_electrons(ax, x + 0.04, level)
+
+
+def _struck(height: float, line: Quantity | None) -> bool:
+    """Whether the measured line or band would run through a label at that height."""
+    ends = [] if line is None else [x for x in (line.lo, line.value, line.hi) if x is not None]
+    return bool(ends) and min(ends) < height + 0.3 and max(ends) > height
+
+
+def _errors(report: LevelReport, level: int, comparison: Comparison | None) -> tuple[float | None, float | None]:
+    """Of the energy of a level: what is known, and with what is assumed for the rest, eV."""
+    if comparison is None:
+        return report.alignment.uncertainty_eV, None
+    theory, assumption = report.theory.name, comparison.assumptions[comparison.reference]
+    for candidate in comparison.candidates:
+        prediction = candidate.prediction("pl_peak_eV")
+        same = (candidate.origin, candidate.model, candidate.level) == ("levels", report.model, level)
+        if same and prediction is not None and candidate.theory is not None and candidate.theory.name == theory:
+            return prediction.known_uncertainty, prediction.widths(assumption)[0]
+    return report.alignment.uncertainty_eV, None
 
 
 def _spread(heights: Sequence[float], apart: float = 0.17) -> list[float]:
@@ -151,22 +184,35 @@ def _draw_dot(ax: Axes, x: float, y: float, filled: float) -> None:
         ax.add_line(dot)
 
 
-def _draw_published(ax: Axes, x: float, rows: Sequence[Row]) -> None:
+def _draw_published(ax: Axes, x: float, rows: Sequence[Row], lines: Sequence[float]) -> None:
     for value in sorted({row.published_eV for row in rows}):
-        ax.add_line(_mark("D", 3.6, PUBLISHED.light, PAPER.light, at=(x, value)))
+        struck = any(-0.02 < line - value < 0.12 for line in lines)
+        ax.add_line(_mark("D", 4.2, PUBLISHED.light, PAPER.light, at=(x + PUBLISHED_AT, value)))
+        place, va = (value - 0.03, "top") if struck else (value, "center")
+        label = ax.text(x + PUBLISHED_AT + 0.08, place, f"{value:.1f}", fontsize=SMALL, color=PUBLISHED.light, va=va)
+        label.set(zorder=8, path_effects=[Stroke(linewidth=2.0, foreground=PAPER.light), Normal()])
 
 
-def _draw_measured(ax: Axes, measured: Quantity, left: float, x: float) -> None:
-    peak = measured.value or 0.0
-    lo, hi = (peak if bound is None else bound for bound in (measured.lo, measured.hi))
+def _draw_measured(ax: Axes, measured: Quantity, left: float, x: float, from_band: bool) -> None:
+    ends = [end for end in (measured.lo, measured.value, measured.hi) if end is not None]
+    lo, peak, hi = min(ends), measured.value, max(ends)
     _block(ax, (left, x + HALF), (lo, hi), PL_BAND.light, 0)
-    _line(ax, (left, x + HALF), peak, PL.light, 0.8, style=BROKEN, zorder=1)
+    if peak is not None:
+        _line(ax, (left, x + HALF), peak, PL.light, 0.8, style=BROKEN, zorder=1)
     _line(ax, (x - HALF, x + HALF), 0.0, LINE.light, 1.1, zorder=1)
-    _arrow(ax, x, peak, 0.0, PL.light, head=9, width=1.8)
-    _text(ax, x, hi + 0.08, f"PL\n{peak:.3f} eV\n{wavelength_nm(peak):.0f} nm", NORMAL, PL.light)
+    _arrow(ax, x, lo if peak is None else peak, 0.0, PL.light, head=9, width=1.8)
+    told = [peak] if peak is not None else [lo, hi] if lo < hi else [lo]
+    energies, lengths = (" to ".join(words) for words in _both(told))
+    name = "PL detected" if from_band else "PL"
+    _text(ax, x, hi + 0.08, f"{name}\n{energies} eV\n{lengths} nm", NORMAL, PL.light)
 
 
-def _draw_legend(ax: Axes, reports: Sequence[LevelReport], published: bool, measured: bool) -> None:
+def _both(energies: Sequence[float]) -> tuple[list[str], list[str]]:
+    """In eV, and as vacuum wavelengths."""
+    return [f"{x:.3f}" for x in energies], [f"{wavelength_nm(x):.0f}" for x in reversed(energies)]
+
+
+def _draw_legend(ax: Axes, reports: Sequence[LevelReport], published: bool, measured: str, compared: bool) -> None:
     levels = [level for report in reports for level in report.levels]
     entries: list[tuple[str, Any]] = [
         ("occupied bands", Patch(facecolor=VALENCE.light)),
@@ -181,13 +227,16 @@ def _draw_legend(ax: Axes, reports: Sequence[LevelReport], published: bool, meas
         entries.append(("empty state", _mark("o", 4.6, INK.light, PAPER.light)))
     if any(level.spin in SPINS for level in levels):
         entries.append(("electron, spin", _mark("$\u2191$", 7, INK.light)))
-    if any(report.levels and report.alignment.uncertainty_eV for report in reports):
-        entries.append(("uncertainty of the alignment", _mark("$\u2336$", 6, INK.light)))
+    if any(report.levels and (compared or report.alignment.uncertainty_eV) for report in reports):
+        entries.append(("known error", _mark("$\u2336$", 7, INK.light)))
+    if levels and compared:
+        entries.append(("known and assumed", Line2D([], [], color=MUTED.light, linewidth=1.0)))
     if published:
-        entries.append(("published", _mark("D", 3.6, PUBLISHED.light, PAPER.light)))
+        entries.append(("published", _mark("D", 4.2, PUBLISHED.light, PAPER.light)))
     if measured:
         line = Line2D([], [], color=PL.light, linewidth=0.8, linestyle=BROKEN)
-        entries.append(("PL energy above the VBM", (Patch(facecolor=PL_BAND.light), line)))
+        band = Patch(facecolor=PL_BAND.light)
+        entries.append((measured, band if "band" in measured else (band, line)))
     ax.legend(
         [handle for _, handle in entries],
         [label for label, _ in entries],
@@ -195,7 +244,7 @@ def _draw_legend(ax: Axes, reports: Sequence[LevelReport], published: bool, meas
         bbox_to_anchor=(0.5, -0.02),
         ncols=4,
         frameon=False,
-        fontsize=7.5,
+        fontsize=SMALL,
         labelcolor=INK.light,
         handlelength=1.4,
         handletextpad=0.6,

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from midgap.defects.lineshape import Lineshape
 from midgap.experiment.evidence.candidates import Candidate
+from midgap.experiment.evidence.predictions import Assumption, Prediction
 from midgap.experiment.records import Quantity
 from midgap.experiment.spectral_lines import Line
 from midgap.report.palette import CONDUCTION, INK, LEVEL, LINE, MUTED, PAPER, PL, PL_BAND, PUBLISHED, VALENCE
@@ -51,25 +52,37 @@ def measured_lines(
 
 
 def predicted_energies(
-    ax: Axes, candidates: Sequence[Candidate], peak: Quantity | None, width_eV: float | None
+    ax: Axes,
+    candidates: Sequence[Candidate],
+    peak: Quantity | None,
+    width_eV: float | None,
+    assumption: Assumption | None = None,
+    from_band: bool = False,
 ) -> Axes:
-    """One row a candidate: its PL energy, the known part of its error as a thin bar, its width as a thick one.
+    """One row a candidate: its PL energy, the known part of its error as a bar with caps, its width as a thick one.
 
-    The first row is what was measured. Open marks have an error of which nothing is estimated.
+    The first row is what was measured. Open marks have an error of which nothing is known.
+
+    Parameters
+    ----------
+    assumption
+        A line without caps adds what is assumed for errors that are not estimated.
+    from_band
+        What was measured is the band in which light was detected.
     """
     rows = [c for c in candidates if c.energy_eV is not None]
     if peak is not None:
         _band(ax, peak)
         _measured_row(ax, peak, width_eV)
     for row, candidate in enumerate(rows, start=1):
-        _row(ax, row, candidate)
-    names = ["measured", *(mathtext(brief(candidate.title)) for candidate in rows)]
+        _row(ax, row, candidate, assumption)
+    names = ["detection band" if from_band else "measured", *(mathtext(brief(candidate.title)) for candidate in rows)]
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.grid(axis="y", color=CONDUCTION.light, linewidth=0.8)
     ax.set_axisbelow(True)
     dress(ax, "Photon energy (eV)", "")
-    ax.tick_params(axis="y", length=0, labelsize=7.5)
+    ax.tick_params(axis="y", length=0, labelsize=SMALL)
     return ax
 
 
@@ -82,13 +95,15 @@ def _band(ax: Axes, peak: Quantity) -> None:
 
 def _measured_row(ax: Axes, peak: Quantity, width_eV: float | None) -> None:
     if peak.value is None:
+        if peak.lo is not None and peak.hi is not None:
+            ax.plot([peak.lo, peak.hi], [0, 0], color=PL.light, linewidth=6, alpha=0.35, solid_capstyle="butt")
         return
     if width_eV is not None:
         ax.plot(peak.value + 0.5 * width_eV * np.array([-1, 1]), [0, 0], color=PL.light, linewidth=6, alpha=0.35)
     ax.plot([peak.value], [0], "D", color=PL.light, markersize=4.5)
 
 
-def _row(ax: Axes, row: int, candidate: Candidate) -> None:
+def _row(ax: Axes, row: int, candidate: Candidate, assumption: Assumption | None) -> None:
     energy, width = candidate.prediction("pl_peak_eV"), candidate.prediction("pl_fwhm_meV")
     assert energy is not None
     if width is not None and width.relation == "equals":
@@ -96,13 +111,23 @@ def _row(ax: Axes, row: int, candidate: Candidate) -> None:
         ax.plot([energy.value - half, energy.value + half], [row, row], color=LINE.light, linewidth=6)
     if energy.alternatives is not None:
         ends = [float(energy.alternatives.min()), float(energy.alternatives.max())]
+        _whole(ax, row, ends, energy, assumption)
         ax.plot(ends, [row, row], color=LEVEL.light, linewidth=2.6, solid_capstyle="butt")
         return
+    _whole(ax, row, [energy.value] * 2, energy, assumption)
     known = energy.known_uncertainty
     if known is not None:
         ax.errorbar([energy.value], [row], xerr=known, color=LEVEL.light, linewidth=1.1, capsize=2.5, zorder=3)
     face = PAPER.light if known is None else LEVEL.light
     ax.plot([energy.value], [row], "o", color=LEVEL.light, markerfacecolor=face, markersize=5, zorder=4)
+
+
+def _whole(ax: Axes, row: int, ends: Sequence[float], energy: Prediction, assumption: Assumption | None) -> None:
+    """A line as far as all errors reach, those that are assumed too."""
+    if assumption is None:
+        return
+    below, above = energy.widths(assumption)
+    ax.plot([ends[0] - below, ends[1] + above], [row, row], color=MUTED.light, linewidth=1.0, zorder=2)
 
 
 def line_figure(
@@ -112,6 +137,8 @@ def line_figure(
     spectra: Sequence[tuple[str, Line]] = (),
     computed: Sequence[tuple[str, Lineshape]] = (),
     width_in: float = 7.0,
+    assumption: Assumption | None = None,
+    from_band: bool = False,
 ) -> Figure:
     """Both on one scale of energies; the lines only where there are any."""
     n = 1 + sum(candidate.energy_eV is not None for candidate in candidates)
@@ -119,15 +146,15 @@ def line_figure(
     above = 1.7 if spectra or computed else 0.0
     figure = Figure(figsize=(width_in, below + above), layout="constrained", facecolor="none")
     if not above:
-        predicted_energies(figure.add_subplot(), candidates, peak, width_eV)
+        predicted_energies(figure.add_subplot(), candidates, peak, width_eV, assumption, from_band)
         return figure
     grid = figure.add_gridspec(2, 1, height_ratios=(above, below))
-    low = predicted_energies(figure.add_subplot(grid[1]), candidates, peak, width_eV)
+    low = predicted_energies(figure.add_subplot(grid[1]), candidates, peak, width_eV, assumption, from_band)
     top = measured_lines(figure.add_subplot(grid[0], sharex=low), spectra, computed, peak)
     top.set_xlabel("")
     top.tick_params(labelbottom=False)
     energies = [c.energy_eV for c in candidates if c.energy_eV is not None]
-    seen = [peak.value] if peak is not None and peak.value is not None else []
+    seen = [] if peak is None else [x for x in (peak.lo, peak.value, peak.hi) if x is not None]
     for _, line in spectra:
         centre, half = line.peak.value or 0.0, line.fwhm.value or 0.1
         seen += [max(line.x[0], centre - 2.5 * half), min(line.x[-1], centre + 2.5 * half)]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from markupsafe import Markup
 
-from midgap.experiment.evidence.observables import OBSERVABLES, Observable
-from midgap.experiment.evidence.predictions import Prediction
+from midgap.experiment.evidence.stated import Piece
 from midgap.experiment.records import Quantity
 
 NONE = Markup('<span class="none" title="not there">–</span>')
@@ -34,11 +34,18 @@ def _data(value: float, text: str) -> Markup:
     return Markup(f'<data value="{float(value)!r}">{text.replace("-", "−")}</data>')
 
 
-def away(residual: float) -> Markup:
-    """``0.7 σ above``: where the measured value lies from the predicted one."""
+def away(residual: float, inside: str) -> Markup:
+    """``0.7 σ above``: where the measured value lies from the predicted one; ``inside`` says what zero means."""
     if residual == 0:
-        return Markup('<data value="{}">in</data> the predicted range').format(repr(residual))
+        return Markup("{} σ, {}").format(_data(residual, "0"), inside)
+    if f"{abs(residual):.1f}" == "0.0":
+        return Markup("{} σ away").format(_data(residual, "under 0.1"))
     return Markup("{} σ {}").format(_data(residual, f"{abs(residual):.1f}"), "above" if residual > 0 else "below")
+
+
+def stated_html(pieces: Iterable[Piece]) -> Markup:
+    """What `midgap.experiment.evidence.stated` writes, its numbers exact for machines."""
+    return Markup("").join(piece if isinstance(piece, str) else _data(piece.value, piece.text) for piece in pieces)
 
 
 def quantity_html(quantity: Quantity, unit: str = "", digits: int = 4) -> Markup:
@@ -57,40 +64,3 @@ def quantity_html(quantity: Quantity, unit: str = "", digits: int = 4) -> Markup
     else:
         text = Markup("≤ {}").format(significant(hi or 0.0, digits))
     return text + (Markup(" {}").format(unit) if unit else "")
-
-
-def mean_html(quantity: Quantity, observable: Observable) -> Markup:
-    """A measured mean with its interval, to the digits that the observable is told with, and its unit."""
-    digits = observable.digits
-    text = number(quantity.value, digits)
-    if quantity.lo is not None and quantity.hi is not None:
-        text += Markup(" ({} to {})").format(number(quantity.lo, digits), number(quantity.hi, digits))
-    return text + (f" {observable.unit}" if observable.unit else "")
-
-
-def prediction_html(prediction: Prediction | None) -> Markup:
-    """``2.19 ± 0.23 eV``, ``≤ 12 ns``, ``2.31 to 2.55 eV``, with what is not known of its error left to the note."""
-    if prediction is None:
-        return NONE
-    observable = OBSERVABLES[prediction.observable]
-    unit = f" {observable.unit}" if observable.unit else ""
-    digits = min(observable.digits, 2)
-    if prediction.alternatives is not None:
-        low, high = float(prediction.alternatives.min()), float(prediction.alternatives.max())
-        if low < high:
-            return Markup("{} to {}{}").format(number(low, digits), number(high, digits), unit)
-    sign = {"equals": "", "at_most": "≤ ", "at_least": "≥ "}[prediction.relation]
-    text = Markup("{}{}").format(sign, number(prediction.value, digits))
-    if prediction.lo is not None and prediction.hi is not None:
-        text += Markup(" ({} to {})").format(number(prediction.lo, digits), number(prediction.hi, digits))
-    elif (known := prediction.known_uncertainty) is not None:
-        text += Markup(" ± {}").format(upwards(known, digits))
-    return text + unit
-
-
-def upwards(value: float | None, digits: int = 2) -> Markup:
-    """An uncertainty, never rounded to less than it is."""
-    if value is None:
-        return NONE
-    step = 10.0**-digits
-    return _data(value, f"{max(step, math.ceil(value / step - 1e-9) * step):.{digits}f}")

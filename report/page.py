@@ -4,41 +4,38 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from midgap.defects.report import Levels
 from midgap.experiment.comparison import Candidate, Comparison, best_theory
-from midgap.experiment.evidence.observables import OBSERVABLES, measured
-from midgap.experiment.records import ParticleRecord, Quantity, Records
+from midgap.experiment.evidence import stated
+from midgap.experiment.evidence.likelihoods import Evidence
+from midgap.experiment.evidence.method import ENGINES, method
+from midgap.experiment.evidence.observables import OBSERVABLES
+from midgap.experiment.evidence.predictions import Assumption
+from midgap.experiment.records import Records
 from midgap.report import page_figures as draw
+from midgap.report import page_records
+from midgap.report.evidence_figures import has_strokes, undecided
 from midgap.report.exhibits import Exhibits
+from midgap.report.glossary import meanings
 from midgap.report.level_diagram import columns
-from midgap.report.numbers import (
-    NOT_STATED,
-    away,
-    mean_html,
-    number,
-    prediction_html,
-    quantity_html,
-    significant,
-    upwards,
-)
+from midgap.report.numbers import away, number, quantity_html, significant, stated_html
 from midgap.report.page_data import derived_numbers, page_data
-from midgap.report.palette import variables
-from midgap.report.spatial import spatial_scenes
+from midgap.report.palette import ELEMENTS, element_colour, variables
+from midgap.report.scene import radius_ang
+from midgap.report.spatial import first_shown, spatial_scenes
 from midgap.report.typography import html
 from midgap.structures.document import write_atomic
 from midgap.structures.errors import InputError
 from midgap.structures.theory import LevelOfTheory
 
-MOST_LISTED = 8
-"""Records that are listed one by one; more single particles are a table."""
+GLOSSARY = "<!-- glossary -->"
 
 
 def write_page(
@@ -73,13 +70,15 @@ def render_page(levels: Levels, comparison: Comparison, records: Records, exhibi
     models = [model for _, model in shown if model is not None]
     scenes = spatial_scenes(models, exhibits.densities)
     derived = derived_numbers(comparison, records)
-    environment = _environment()
-    script = Markup(_source(environment, "turn.js") + _source(environment, "page.js"))
-    in_table = len(records.records) > MOST_LISTED
+    environment = _environment(comparison.assumptions[comparison.reference])
+    in_table = len(records.records) > page_records.MOST_LISTED
     listed = [r for r in records.records if r.kind != "particle"] if in_table else records.records
-    return environment.get_template("page.html").render(
+    data = page_data(levels, comparison, records, exhibits, scenes, derived)
+    counted = [candidate for candidate in comparison.candidates if candidate.counted]
+    body = environment.get_template("body.html").render(
         levels=levels,
         comparison=comparison,
+        statements=comparison.statements or (comparison.answer,),
         records=records,
         exhibits=exhibits,
         theory=theory,
@@ -88,31 +87,45 @@ def render_page(levels: Levels, comparison: Comparison, records: Records, exhibi
         vacancies=sorted({f"V_{m.vacancy.species}" for m in levels.models if m.vacancy is not None}),
         published=[(name, list(rows)) for name, rows in groupby(comparison.published, key=lambda row: row.quantity)],
         candidates=_in_order(comparison.candidates, theory, [report.model for report, _ in shown]),
-        counted=[candidate for candidate in comparison.candidates if candidate.counted],
+        counted=counted,
+        methods=_methods(levels),
         compared=_compared(comparison),
-        unknown=_not_estimated(comparison.candidates),
-        listed=list(_listed(listed)),
-        table=_table(records) if in_table else None,
-        diagram=draw.level_panel(levels, theory, comparison, records) if shown else "",
+        agreement=lambda evidence: _agreement(comparison, evidence),
+        entered=list(page_records.entered(comparison, records)),
+        listed=list(page_records.listed(listed)),
+        table=page_records.table(records) if in_table else None,
+        diagram=draw.level_panel(levels, theory, comparison) if shown else "",
         pictures=list(draw.structure_panels(models)),
-        lines=draw.line_panel(comparison, records, exhibits),
+        elements=sorted({symbol for model in models for symbol in model.species}, key=lambda s: -radius_ang(s)),
+        lines=draw.line_panel(comparison, exhibits),
+        open_marks=any(c.known_uncertainty_eV is None and c.energy_eV is not None for c in counted),
         residuals=draw.evidence_panel(comparison),
+        strokes=has_strokes(comparison),
         sensitivity=draw.sensitivity_panel(comparison),
+        drawn=undecided(comparison) if comparison.totals.candidates else [],
         emissions=list(draw.emission_panels(exhibits.emissions)),
         distributions=list(draw.distribution_panels(comparison, records)),
         curves=list(draw.curve_panels(exhibits.curves)),
         scenes=scenes,
+        first=first_shown(scenes, _most_likely(comparison)),
         surfaces=[surface for scene in scenes for surface in scene["surfaces"]],
+        surface_sources=sorted({_orbital(surface["source"]) for scene in scenes for surface in scene["surfaces"]}),
         undrawn=[d for d in exhibits.densities if d.model not in {scene["model"] for scene in scenes}],
-        colours=variables(),
         derived=derived,
-        data=page_data(levels, comparison, records, exhibits, scenes, derived),
+        data=data,
+    )
+    script = Markup(_source(environment, "turn.js") + _source(environment, "page.js"))
+    return environment.get_template("page.html").render(
+        comparison=comparison,
+        body=Markup(body.replace(GLOSSARY, environment.get_template("glossary.html").render(meanings=meanings(body)))),
+        colours=variables(),
+        data=data,
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-def _environment() -> Environment:
+def _environment(assumption: Assumption) -> Environment:
     environment = Environment(
         loader=PackageLoader("midgap.report"),
         autoescape=True,
@@ -122,15 +135,32 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "num": number,
-        "away": away,
-        "mean": mean_html,
+        "measured": lambda ensemble: stated_html(stated.measured(ensemble)),
         "significant": significant,
         "quantity": quantity_html,
-        "prediction": prediction_html,
-        "up": upwards,
+        "predicted": lambda prediction: stated_html(stated.predicted(prediction, assumption, words=True)),
+        "briefly": lambda prediction: stated_html(stated.predicted(prediction, assumption, unit=False)),
+        "signed": lambda x, digits=1: number(x, digits, sign=True),
         "label": html,
+        "capital": lambda text: text[:1].upper() + text[1:] if text[1:2].islower() and text[:1] != "g" else text,
+        "engine": lambda name: ENGINES.get(name, name),
+        "element_style": _element_style,
     }
     return environment
+
+
+def _orbital(source: str) -> str:
+    """What a density was made from, without the name of the file, which is among the files of the page."""
+    file, comma, rest = source.partition(", ")
+    return rest if comma and "." in file else source
+
+
+def _element_style(symbol: str) -> Markup:
+    """The colour of an element, on light and dark pages."""
+    colour = element_colour(symbol)
+    return Markup("background: {}").format(
+        f"var(--element-{symbol.lower()}, {colour})" if symbol in ELEMENTS else colour
+    )
 
 
 def _source(environment: Environment, name: str) -> str:
@@ -138,63 +168,30 @@ def _source(environment: Environment, name: str) -> str:
     return environment.loader.get_source(environment, name)[0]
 
 
-_QUANTITIES = (
-    ("size_nm", "Size", "nm"),
-    ("pl_peak_nm", "PL maximum", "nm"),
-    ("pl_peak_eV", "PL maximum", "eV"),
-    ("pl_fwhm_nm", "PL linewidth (FWHM)", "nm"),
-    ("pl_fwhm_meV", "PL linewidth (FWHM)", "meV"),
-    ("plqy", "PL quantum yield", ""),
-    ("exc_wavelength_nm", "Excitation", "nm"),
-    ("mean_excitons", "⟨N⟩", ""),
-    ("g2_0", "g²(0)", ""),
-    ("n_emitters_M", "Number of emitters", ""),
-    ("tau_av_ns", "Average lifetime", "ns"),
-    ("irf_fwhm_ns", "Time resolution", "ns"),
-    ("temperature_K", "Temperature", "K"),
-)
+def _agreement(comparison: Comparison, evidence: Evidence | None) -> Markup:
+    """``measured 0.4 σ above``; empty where nothing could be compared."""
+    ensemble = None if evidence is None else comparison.ensemble(evidence.observable)
+    if evidence is None or ensemble is None or evidence.ensemble_residual is None:
+        return Markup("")
+    inside = "in the predicted range" if ensemble.mean is not None else "within the bounds"
+    return Markup("measured {}").format(
+        away(evidence.ensemble_residual, "in the detection band" if ensemble.from_band else inside)
+    )
 
 
-def _listed(records: Sequence[ParticleRecord]) -> Iterator[tuple[str, list[tuple[str, Markup, str]]]]:
-    """Of each record: its label and rows (quantity, value, where it was read)."""
-    for record in records:
-        rows = [
-            (name, NOT_STATED if value is None else quantity_html(value, unit), record.notes.get(field, ""))
-            for field, name, unit in _QUANTITIES
-            if (value := getattr(record, field)) is not None or field in record.notes
-        ]
-        yield record.label or "record", rows + _lifetimes(record)
+def _methods(levels: Levels) -> list[tuple[str, str, str]]:
+    """Engine, theory, and how it was applied, each once."""
+    found = {(r.provenance.engine, r.theory.label, method(r)): None for r in levels.reports}
+    return [(ENGINES.get(engine, engine), theory, how) for engine, theory, how in found]
 
 
-def _lifetimes(record: ParticleRecord) -> list[tuple[str, Markup, str]]:
-    notes = record.notes
-    named = [(lv.name, Quantity(value=lv.tau_1_ns)) for lv in record.levels if lv.name and lv.tau_1_ns is not None]
-    return [(f"Lifetime of {name}", quantity_html(tau, "ns"), notes.get("levels", "")) for name, tau in named] + [
-        (f"Lifetime {i}", quantity_html(tau, "ns"), notes.get("tau_i_ns", ""))
-        for i, tau in enumerate(record.tau_i_ns or (), start=1)
-    ]
-
-
-_COLUMNS = (
-    ("size_nm", "Size (nm)"),
-    ("pl_peak_eV", "PL energy (eV)"),
-    ("pl_fwhm_meV", "Linewidth (meV)"),
-    ("g2_0", "g²(0)"),
-    ("n_emitters_M", "Emitters"),
-    ("tau_av_ns", "Lifetime (ns)"),
-    ("on_fraction", "Time ON"),
-)
-
-
-def _table(records: Records) -> dict[str, Any]:
-    """Single particles, one a row; columns are what any of them holds."""
-    particles = [record for record in records.records if record.kind == "particle"]
-    held = [(name, title) for name, title in _COLUMNS if any(measured(record, name) for record in particles)]
-    rows = [
-        (record.label or "particle", [None if (q := measured(record, name)) is None else q for name, _ in held])
-        for record in particles
-    ]
-    return {"titles": [title for _, title in held], "rows": rows}
+def _most_likely(comparison: Comparison) -> list[tuple[str, int | None]]:
+    """Model and level of the candidates, best evidence first."""
+    if not comparison.totals.candidates:
+        return []
+    relative = comparison.totals.relative(comparison.reference)
+    order = sorted(zip(comparison.totals.candidates, relative, strict=True), key=lambda pair: -pair[1])
+    return [(c.model, c.level) for c in (comparison.candidate(name) for name, _ in order)]
 
 
 def _compared(comparison: Comparison) -> list[str]:
@@ -209,9 +206,3 @@ def _in_order(candidates: Sequence[Candidate], theory: LevelOfTheory, names: Seq
     return sorted(
         shown, key=lambda c: (c.theory is not None and c.theory.name != theory.name, place.get(c.model, len(place)))
     )
-
-
-def _not_estimated(candidates: Sequence[Candidate]) -> list[tuple[str, str]]:
-    """Sources of uncertainty that nothing estimates, each once."""
-    found = {u.source: u.note for c in candidates for p in c.predictions for u in p.uncertainties if u.value is None}
-    return list(found.items())

@@ -11,8 +11,10 @@ import numpy as np
 
 from midgap.defects.report import Levels
 from midgap.experiment.comparison import Comparison
+from midgap.experiment.evidence.ensembles import Ensemble
 from midgap.experiment.evidence.observables import OBSERVABLES, measured
-from midgap.experiment.records import Records
+from midgap.experiment.photon_energy import wavelength_nm
+from midgap.experiment.records import Quantity, Records
 from midgap.report.exhibits import Exhibits
 
 MOST_SEGMENTS = 200
@@ -41,7 +43,7 @@ def page_data(
         records = records.model_copy(update={"records": kept})
     return {
         "schema": "midgap.page",
-        "schema_version": 2,
+        "schema_version": 3,
         "levels": levels.model_copy(update={"models": models}).to_dict(),
         "comparison": comparison.to_dict(),
         "records": records.to_dict(),
@@ -70,29 +72,45 @@ def versions() -> dict[str, str]:
 def derived_numbers(comparison: Comparison, records: Records) -> dict[str, Any]:
     """What the page shows that stands in none of the documents as such.
 
-    ``relative``: ln of the evidence of each candidate over the best one's at the reference assumption. ``distance_eV``,
-    ``wavelength_nm``: predicted less measured PL energy, and the vacuum wavelength of the predicted one. ``particles``: of each quantity measured on single particles, how many hold it,
-    the median, and the middle half. ``counts``: of models, records, particles.
+    ``relative``: ln of the evidence of each candidate over the best one's, by assumption. ``distance_eV``,
+    ``wavelength_nm``: predicted less measured PL energy (of a band: less its nearer end, zero within it), and the vacuum
+    wavelength of the predicted one. ``band_nm``: ends of a detection band. ``particles``: of each quantity measured on single particles, how many
+    hold it, the median, and the middle half. ``counts``: of models, records, particles, transitions.
     """
-    relative = comparison.totals.relative(comparison.reference) if comparison.totals.candidates else np.zeros(0)
+    totals, n = comparison.totals, range(len(comparison.assumptions))
+    relative = {name: [float(totals.relative(a)[i]) for a in n] for i, name in enumerate(totals.candidates)}
     peak = comparison.ensemble("pl_peak_eV")
-    distance = {
-        candidate.name: candidate.energy_eV - peak.mean.value
-        for candidate in comparison.candidates
-        if candidate.energy_eV is not None and peak is not None and peak.mean.value is not None
-    }
+    energies = {c.name: c.energy_eV for c in comparison.candidates if c.energy_eV is not None}
     kinds = [record.kind for record in records.records]
     assumption = comparison.assumptions[comparison.reference]
+    transitions = [c for c in comparison.candidates if c.origin == "levels"]
     return {
-        "relative": {n: float(x) for n, x in zip(comparison.totals.candidates, relative, strict=True)},
-        "distance_eV": distance,
+        "relative": relative,
+        "distance_eV": {} if peak is None else {name: _beyond(x, peak.quantity) for name, x in energies.items()},
         "wavelength_nm": {c.name: c.wavelength_nm for c in comparison.candidates if c.wavelength_nm is not None},
+        "band_nm": _band_nm(peak),
         "particles": particle_summaries(records),
         "counts": {kind: kinds.count(kind) for kind in ("particle", "ensemble", "typical")},
         "n_records": len(kinds),
         "n_reports": len({c.model for c in comparison.candidates if c.model}),
+        "n_transitions": [len(transitions), sum(c.counted for c in transitions)],
+        "n_candidates": sum(c.counted for c in comparison.candidates),
         "reference": {"unknown_eV": assumption.unknown_eV, "unknown_factor": assumption.unknown_factor},
     }
+
+
+def _beyond(energy: float, measured: Quantity) -> float:
+    if measured.value is not None:
+        return energy - measured.value
+    if measured.hi is not None and energy > measured.hi:
+        return energy - measured.hi
+    return min(0.0, energy - measured.lo) if measured.lo is not None else 0.0
+
+
+def _band_nm(peak: Ensemble | None) -> list[float]:
+    if peak is None or not peak.from_band:
+        return []
+    return [wavelength_nm(x) for x in (peak.quantity.hi, peak.quantity.lo) if x is not None]
 
 
 def particle_summaries(records: Records) -> dict[str, dict[str, float]]:

@@ -10,10 +10,12 @@ from matplotlib.figure import Figure
 
 from midgap.defects.emission_study import EmissionReport
 from midgap.defects.report import Levels
-from midgap.experiment.comparison import Comparison, main_peak
+from midgap.experiment.comparison import Comparison
 from midgap.experiment.curves import ParticleCurves
 from midgap.experiment.evidence.candidates import filling
+from midgap.experiment.evidence.ensembles import Ensemble
 from midgap.experiment.evidence.observables import OBSERVABLES
+from midgap.experiment.evidence.stated import measured, number_text, predicted, signed, text
 from midgap.experiment.records import Records
 from midgap.report.energetics import configuration_diagram, line_diagram
 from midgap.report.evidence_figures import evidence_figure, histogram, sensitivity_figure
@@ -26,7 +28,9 @@ from midgap.report.photon_figures import continuous_g2, decay, intensity_trace, 
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 
-PICTURES_A_ROW = 4
+PICTURES_A_ROW = 3
+LIKE = 1.6
+"""Models of at most so many times the atoms of the smallest are drawn on one scale with it."""
 MOST_PARTICLES = 6
 FEW = 10
 """Fewer particles have no distribution to draw."""
@@ -47,52 +51,69 @@ def drawn(figure: Figure, prefix: str, title: str, description: str) -> Markup:
     return Markup(to_svg(figure, prefix, str(escape(title)), str(escape(description))))
 
 
-def level_panel(levels: Levels, theory: LevelOfTheory, comparison: Comparison, records: Records) -> Markup:
+def level_panel(levels: Levels, theory: LevelOfTheory, comparison: Comparison) -> Markup:
     """The level diagram."""
-    measured = main_peak(records)
+    energy = comparison.ensemble("pl_peak_eV")
     words = []
     for report, _ in columns(levels, theory):
-        words.append(f"{report.label or report.model}: gap {report.gap_eV:.2f} eV")
+        words.append(f"{report.label or report.model}: gap {number_text(report.gap_eV or 0.0, 2)} eV")
         for level in report.levels:
             words[-1] += f", {filling(level.occupation, level.degeneracy)} level at {level.above_vbm_eV:.2f} eV"
-    if measured is not None and measured.value is not None:
-        words.append(f"measured photoluminescence: {measured.value:.3f} eV")
-    figure = level_figure(levels, theory, comparison, measured)
+    if energy is not None:
+        words.append(f"{_what(energy)}: {text(measured(energy))}")
+    figure = level_figure(
+        levels,
+        theory,
+        comparison,
+        None if energy is None else energy.quantity,
+        from_band=energy is not None and energy.from_band,
+    )
     return drawn(figure, "levels", f"Band edges and defect levels at {theory.label}", ". ".join(words))
 
 
-def structure_panels(models: Sequence[Model]) -> Iterator[Markup]:
-    """Ball-and-stick pictures, a few in a row."""
-    for periodic in (True, False):
-        same = [model for model in models if model.periodic == periodic]
-        for start in range(0, len(same), PICTURES_A_ROW):
-            row = same[start : start + PICTURES_A_ROW]
-            prefix = f"{'crystals' if periodic else 'clusters'}{start}"
-            words = "Ball-and-stick pictures of " + ", ".join(model.label for model in row)
-            yield drawn(structure_figure(row), prefix, "Structures", words)
+def _what(energy: Ensemble) -> str:
+    return "photoluminescence was detected in the band of" if energy.from_band else "measured photoluminescence"
 
 
-def line_panel(comparison: Comparison, records: Records, exhibits: Exhibits) -> Markup | None:
+def structure_panels(models: Sequence[Model]) -> Iterator[Panel]:
+    """Ball-and-stick pictures, those of like size in a row on one scale; ``alone`` for one that has no like."""
+    rows: list[list[Model]] = []
+    for model in sorted(models, key=lambda m: (not m.periodic, len(m.structure))):
+        row = rows[-1] if rows else []
+        like = row and row[0].periodic == model.periodic and len(model.structure) <= LIKE * len(row[0].structure)
+        if like and len(row) < PICTURES_A_ROW:
+            row.append(model)
+        else:
+            rows.append([model])
+    for i, row in enumerate(rows):
+        words = "Ball-and-stick pictures of " + ", ".join(model.label for model in row)
+        row.sort(key=models.index)
+        figure = structure_figure(row, width_in=2.9 if len(row) > 1 else 3.6, legend=False)
+        yield Panel(drawn(figure, f"structures{i}", "Structures", words), "alone" if len(row) == 1 else "")
+
+
+def line_panel(comparison: Comparison, exhibits: Exhibits) -> Markup | None:
     """Measured photoluminescence over what each counted candidate predicts; None where no energy is predicted."""
     shown = [c for c in comparison.candidates if c.counted and c.energy_eV is not None]
     if not shown:
         return None
-    peak, width = main_peak(records), comparison.ensemble("pl_fwhm_meV")
-    width_eV = (
-        None if width is None or width.mean.value is None or width.n == width.n_bounds else width.mean.value / 1e3
-    )
+    energy, width = comparison.ensemble("pl_peak_eV"), comparison.ensemble("pl_fwhm_meV")
+    width_eV = None if width is None or width.mean is None or width.mean.value is None else width.mean.value / 1e3
+    assumption = comparison.assumptions[comparison.reference]
     figure = line_figure(
         shown,
-        peak,
+        None if energy is None else energy.quantity,
         width_eV,
         [(spectrum.name, spectrum.line) for spectrum in exhibits.spectra],
         [(_transition(report), report.lines[-1]) for report in exhibits.emissions if report.lines],
+        assumption=assumption,
+        from_band=energy is not None and energy.from_band,
     )
-    words = [] if peak is None or peak.value is None else [f"measured maximum {peak.value:.3f} eV"]
+    words = [] if energy is None else [f"{_what(energy)} {text(measured(energy))}"]
     for candidate in shown:
-        known = candidate.known_uncertainty_eV
-        error = "" if known is None else f" plus or minus {known:.2f}"
-        words.append(f"{candidate.title}: {candidate.energy_eV:.2f}{error} eV")
+        prediction = candidate.prediction("pl_peak_eV")
+        assert prediction is not None
+        words.append(f"{candidate.title}: {text(predicted(prediction, assumption, words=True))}")
     return drawn(figure, "lines", "Measured photoluminescence and predicted energies", ". ".join(words))
 
 
@@ -108,7 +129,7 @@ def evidence_panel(comparison: Comparison) -> Markup | None:
     for evidence in comparison.evidence:
         if evidence.ensemble_residual is not None and comparison.candidate(evidence.candidate).counted:
             title, what = comparison.candidate(evidence.candidate).title, OBSERVABLES[evidence.observable].label
-            words.append(f"{title}, {what}: {evidence.ensemble_residual:+.1f} standard deviations")
+            words.append(f"{title}, {what}: {signed(evidence.ensemble_residual)} standard deviations")
     return drawn(evidence_figure(comparison), "residuals", "Residuals of each candidate", ". ".join(words))
 
 
@@ -152,8 +173,8 @@ def distribution_panels(comparison: Comparison, records: Records) -> Iterator[Ma
         predicted = [
             (c.title, p.value) for c in comparison.candidates if c.counted and (p := c.prediction(name)) is not None
         ]
-        figure = Figure(figsize=(3.3, 2.2), facecolor="none")
-        figure.subplots_adjust(left=0.16, right=0.98, bottom=0.23, top=0.96)  # many alike: no need to lay out each
+        figure = Figure(figsize=(3.3, 2.3), facecolor="none")
+        figure.subplots_adjust(left=0.17, right=0.98, bottom=0.24, top=0.96)  # many alike: no need to lay out each
         histogram(figure.add_subplot(), particle_values(records, name), label, predicted, unit)
         words = (
             f"{summary['n']} particles, median {summary['median']:.4g} {unit}, middle half {summary['q1']:.4g} to "

@@ -13,7 +13,7 @@ class Colour(NamedTuple):
 
 
 INK = Colour("#1b2430", "#e8ebf0")
-MUTED = Colour("#5c6878", "#a3aebd")
+MUTED = Colour("#4a5565", "#b3bdca")
 LINE = Colour("#ccd3dc", "#3b4653")
 PAPER = Colour("#ffffff", "#15191f")
 SHINE = Colour("#fdfeff", "#ffffff")
@@ -23,6 +23,8 @@ LEVEL = Colour("#12305c", "#cfe0ff")
 PL = Colour("#187a48", "#5fd798")
 PL_BAND = Colour("#d8efe2", "#1c3a2b")
 PUBLISHED = Colour("#a4502f", "#f2ab8d")
+THIRD = Colour("#6a4c93", "#c3a8ea")
+SURFACE = Colour("#2b5fb0", "#86b0f2")
 POLYHEDRON = Colour("#8ea4c8", "#7d97c4")
 ELEMENTS = {
     "Pb": Colour("#44546f", "#8093b5"),

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from midgap.defects.report import Levels
-from midgap.experiment.comparison import Comparison, best_theory, compare, main_peak
+from midgap.experiment.comparison import Comparison, best_theory, compare
 from midgap.experiment.curves import ParticleCurves
 from midgap.experiment.records import Records, published_records
 from midgap.structures.errors import InputError
@@ -45,17 +45,15 @@ class Asked:
             raise InputError(f"{self.file} does not say of which material it is; give measured records with --records.")
         return published_records(levels.models[0].material)
 
-    def comparison(self) -> tuple[Comparison, Records]:
+    def comparison(self) -> Comparison:
         """Levels and records held against each other, or the comparison that the file holds."""
         from midgap.structures.document import read_json
 
         data = read_json(self.file)
         if isinstance(data, dict) and data.get("schema") == Comparison.schema_name() and self.records is None:
-            found = Comparison.from_dict(data, source=str(self.file))
-            return found, Records(material=found.material, records=())
+            return Comparison.from_dict(data, source=str(self.file))
         levels = self.levels()
-        records = self.measured(levels)
-        return compare(levels, records), records
+        return compare(levels, self.measured(levels))
 
 
 def publication_figure(
@@ -110,8 +108,14 @@ def _levels(asked: Asked) -> Figure:
             raise
         records = None
     comparison = None if records is None else compare(levels, records)
-    peak = None if records is None else main_peak(records)
-    return level_figure(levels, best_theory(levels.reports), comparison, peak)
+    energy = None if comparison is None else comparison.ensemble("pl_peak_eV")
+    return level_figure(
+        levels,
+        best_theory(levels.reports),
+        comparison,
+        None if energy is None else energy.quantity,
+        from_band=energy is not None and energy.from_band,
+    )
 
 
 def _structure(asked: Asked) -> Figure:
@@ -127,19 +131,27 @@ def _spectrum(asked: Asked) -> Figure:
     from midgap.report.exhibits import read_spectra
     from midgap.report.line_figures import line_figure
 
-    comparison, records = asked.comparison()
-    width = comparison.ensemble("pl_fwhm_meV")
-    width_eV = None if width is None or width.n == width.n_bounds else (width.mean.value or 0.0) / 1e3
+    comparison = asked.comparison()
+    energy, width = comparison.ensemble("pl_peak_eV"), comparison.ensemble("pl_fwhm_meV")
+    width_eV = None if width is None or width.mean is None else (width.mean.value or 0.0) / 1e3
     spectra = [(spectrum.name, spectrum.line) for spectrum in read_spectra(asked.spectra)]
     counted = [candidate for candidate in comparison.candidates if candidate.counted]
-    return line_figure(counted, main_peak(records), width_eV, spectra, width_in=COLUMN_CM[asked.columns] * CM_IN)
+    return line_figure(
+        counted,
+        None if energy is None else energy.quantity,
+        width_eV,
+        spectra,
+        width_in=COLUMN_CM[asked.columns] * CM_IN,
+        assumption=comparison.assumptions[comparison.reference],
+        from_band=energy is not None and energy.from_band,
+    )
 
 
 def _evidence(asked: Asked) -> Figure:
     from midgap.report.evidence_figures import evidence_figure, sensitivity_figure
 
     make = evidence_figure if asked.kind == "evidence" else sensitivity_figure
-    return make(asked.comparison()[0], COLUMN_CM[asked.columns] * CM_IN)
+    return make(asked.comparison(), COLUMN_CM[asked.columns] * CM_IN)
 
 
 def _emission(asked: Asked) -> Figure:

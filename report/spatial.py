@@ -17,7 +17,7 @@ from midgap.report.structure_picture import drawn_radius_ang
 from midgap.structures.model import Model
 
 PARTS = (0.3, 0.6, 0.8)
-"""Of one electron, held by the surfaces that can be chosen."""
+"""Of the orbital, held by the surfaces that can be chosen."""
 
 MIDDLE = 1
 """Of `PARTS`: the surface that is shown first."""
@@ -35,6 +35,17 @@ def spatial_scenes(models: Sequence[Model], densities: Sequence[StateDensity]) -
     return [_scene(model, [d for d in densities if d.model == model.name]) for model in chosen]
 
 
+def first_shown(scenes: Sequence[dict[str, Any]], wanted: Sequence[tuple[str, int | None]]) -> tuple[int, int]:
+    """Which scene, and which of its surfaces: that of the first wanted (model, level) that there is."""
+    places = {
+        (scene["model"], surface["level"]): (s, i)
+        for s, scene in enumerate(scenes)
+        for i, surface in enumerate(scene["surfaces"])
+    }
+    found = (places[key] for key in wanted if key in places)
+    return next(found, (0, 0 if scenes and scenes[0]["surfaces"] else -1))
+
+
 def _scene(model: Model, densities: Sequence[StateDensity]) -> dict[str, Any]:
     scene = Scene.of(model)
     surfaces = [_surfaces(density, scene, model) for density in densities]
@@ -44,6 +55,8 @@ def _scene(model: Model, densities: Sequence[StateDensity]) -> dict[str, Any]:
         "model": model.name,
         "label": model.label,
         "symbols": symbols,
+        "n_atoms": len(model.structure),
+        "n_images": max(0, len(symbols) - len(model.structure)),
         "positions_ang": positions.round(3).tolist(),
         "bonds": [list(pair) for pair in bonds(symbols, positions)],
         "vacancy_ang": None if vacancy is None else vacancy.round(3).tolist(),

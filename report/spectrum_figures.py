@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from midgap.experiment.phase_purity import PhaseFraction
 from midgap.experiment.spectral_lines import Line
-from midgap.report.palette import INK, LEVEL, MUTED, PAPER, PL, PL_BAND, VALENCE
+from midgap.report.palette import INK, LEVEL, MUTED, PAPER, PL, PL_BAND, THIRD, VALENCE
 from midgap.report.plotting import NORMAL, SMALL, dress, with_interval
 
 __all__ = ["emission_line", "powder_figure", "powder_fit", "spectrum_figure"]
@@ -42,7 +42,7 @@ def powder_fit(ax: Axes, phases: PhaseFraction, host: str = "host", trace: str =
     total = phases.host + phases.trace + phases.background
     ax.plot(phases.two_theta_deg, total, color=LEVEL.light, linewidth=0.9, label="fit")
     ax.plot(phases.two_theta_deg, phases.host, color=MUTED.light, linewidth=0.8, linestyle=(0, (4, 2)), label=host)
-    ax.plot(phases.two_theta_deg, phases.trace, color=PL.light, linewidth=1.2, label=trace)
+    ax.plot(phases.two_theta_deg, phases.trace, color=THIRD.light, linewidth=1.2, label=trace)
     ax.legend(fontsize=SMALL, frameon=False, labelcolor=INK.light, loc="upper right", ncols=2)
     q, percent = phases.trace_weight_fraction, f"{phases.ci_level:.0%}"
     words = (

@@ -13,7 +13,8 @@ from matplotlib.patches import Circle, Polygon
 from matplotlib.patheffects import Normal, Stroke
 from scipy.spatial import ConvexHull, QhullError
 
-from midgap.report.palette import INK, MUTED, PAPER, PL, POLYHEDRON, SHINE, element_colour
+from midgap.report.palette import INK, MUTED, PAPER, POLYHEDRON, SHINE, element_colour
+from midgap.report.plotting import SMALL
 from midgap.report.scene import Scene, bond_limit_ang, radius_ang
 from midgap.structures.model import Model
 
@@ -61,7 +62,7 @@ def same_scale(axes: Sequence[Axes], scale_bar_ang: float = 5.0) -> float:
         ax.set_ylim(middle[1] - 0.5 * height - strip, middle[1] + 0.5 * height)
     x, y = axes[0].get_xlim()[0] + 0.02 * width, axes[0].get_ylim()[0] + 0.02 * width
     axes[0].plot([x, x + scale_bar_ang], [y, y], color=INK.light, linewidth=2.0, solid_capstyle="butt", zorder=9)
-    label = axes[0].text(x + 0.5 * scale_bar_ang, y + 0.015 * width, f"{scale_bar_ang:g} Å", fontsize=7.5, zorder=9)
+    label = axes[0].text(x + 0.5 * scale_bar_ang, y + 0.015 * width, f"{scale_bar_ang:g} Å", fontsize=SMALL, zorder=9)
     label.set(ha="center", va="bottom", color=INK.light)
     return (height + strip) / width
 
@@ -76,9 +77,9 @@ def element_legend(ax: Axes, models: Sequence[Model]) -> Axes:
     ]
     if any(model.vacancy is not None for model in models):
         handles.append(
-            Line2D([], [], linestyle="none", marker="$\u25cc$", markersize=9, color=PL.light, label="vacancy")
+            Line2D([], [], linestyle="none", marker="$\u25cc$", markersize=9, color=INK.light, label="vacancy")
         )
-    style: dict[str, Any] = {"frameon": False, "fontsize": 8, "handletextpad": 0.3, "columnspacing": 1.5}
+    style: dict[str, Any] = {"frameon": False, "fontsize": SMALL, "handletextpad": 0.3, "columnspacing": 1.5}
     ax.legend(handles=handles, loc="center", ncols=len(handles), labelcolor=INK.light, **style)
     ax.axis("off")
     return ax
@@ -130,7 +131,7 @@ def _circle(ax: Axes, centre: np.ndarray, radius: float, order: float, **style: 
 
 def _draw_axis(ax: Axes, scene: Scene, axis: np.ndarray) -> None:
     if scene.vacant:
-        ring: dict[str, Any] = {"edgecolor": PL.light, "linewidth": 1.5, "linestyle": (0, (2.2, 1.4))}
+        ring: dict[str, Any] = {"edgecolor": INK.light, "linewidth": 1.5, "linestyle": (0, (2.2, 1.4))}
         _circle(ax, axis, 1.1 * drawn_radius_ang(scene.ligand), 8, facecolor="none", **ring)
     trans = opposite(scene, axis)
     if trans is None:
@@ -138,10 +139,21 @@ def _draw_axis(ax: Axes, scene: Scene, axis: np.ndarray) -> None:
     ends = scene.positions_ang[[scene.heart, trans]]
     if (scene.heart, trans) not in scene.bonds:
         ax.plot(*ends[:, :2].T, color=MUTED.light, linewidth=1.3, linestyle=(0, (1, 1.4)), zorder=2.9)
-    beside: dict[str, Any] = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
     distance = f"{np.linalg.norm(ends[1] - ends[0]):.2f} Å"
-    label = ax.annotate(distance, ends[:, :2].mean(axis=0), fontsize=7, color=INK.light, zorder=9, **beside)
-    label.set_path_effects([Stroke(linewidth=2.2, foreground=PAPER.light), Normal()])
+    label = ax.annotate(distance, _free_place(scene, trans), fontsize=SMALL, color=INK.light, zorder=9, ha="center")
+    label.set(va="center", path_effects=[Stroke(linewidth=2.2, foreground=PAPER.light), Normal()])
+
+
+def _free_place(scene: Scene, ligand: int) -> tuple[float, float]:
+    """Beside or below a ligand, where other atoms and the bonds between them are farthest."""
+    points = scene.positions_ang[:, :2]
+    bonds = [0.5 * (points[i] + points[j]) for i, j in scene.bonds]
+    others = np.vstack([np.delete(points, ligand, axis=0), *bonds])
+    radius = drawn_radius_ang(scene.symbols[ligand])
+    places = points[ligand] + np.array([[0.0, -radius - 0.6], [radius + 1.3, 0.0], [-radius - 1.3, 0.0]])
+    room = np.linalg.norm(places[:, None] - others[None], axis=2).min(axis=1)
+    x, y = places[int(np.argmax(room))]
+    return float(x), float(y)
 
 
 def opposite(scene: Scene, axis: np.ndarray) -> int | None:

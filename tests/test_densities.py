@@ -180,3 +180,18 @@ def test_a_flow_reads_densities_where_it_is_asked_to(tmp_path):
     ]
     told = job.original(str(tmp_path), of_level().to_dict())
     assert told["densities"] == [] and "holds no wavefunctions" in told["why"]
+
+
+def test_densities_of_a_job_store_come_in_the_order_of_the_models():
+    from midgap.workflows.densities import densities_in_documents
+
+    density = StateDensity.of(
+        gaussian(SKEWED, (12, 12, 12), np.full(3, 0.5), 1.0), SKEWED, model="a", level=0, name="a"
+    )
+    other = density.model_copy(update={"model": "b"})
+    documents = [
+        {"metadata": {"model": "b", "order": 1}, "output": {"densities": [other.to_dict()], "why": ""}},
+        {"metadata": {"model": "c", "order": 2}, "output": {"densities": [], "why": "no wavefunctions"}},
+        {"metadata": {"model": "a", "order": 0}, "output": {"densities": [density.to_dict()], "why": ""}},
+    ]
+    assert [found.model for found in densities_in_documents(documents)] == ["a", "b"]

@@ -9,7 +9,8 @@ from scipy.stats import linregress, multivariate_normal, norm, t
 
 from midgap.experiment.evidence.candidates import Candidate
 from midgap.experiment.evidence.collected import Data, collect
-from midgap.experiment.evidence.likelihoods import ensembles, evidence_of, log_evidence
+from midgap.experiment.evidence.ensembles import ensembles
+from midgap.experiment.evidence.likelihoods import evidence_of, log_evidence
 from midgap.experiment.evidence.next_step import information_bits, next_steps
 from midgap.experiment.evidence.observables import OBSERVABLES, measured, of_the_ensemble
 from midgap.experiment.evidence.odds import Totals, odds, parse_priors, totals

@@ -6,11 +6,11 @@ from levels_example import example
 from matplotlib.figure import Figure
 
 from midgap.defects.lineshape import Coupling, lineshape
-from midgap.experiment.comparison import compare, main_peak
+from midgap.experiment.comparison import compare
 from midgap.experiment.records import published_records
 from midgap.experiment.spectra import Spectrum
 from midgap.experiment.spectral_lines import emission_fields
-from midgap.report.evidence_figures import FAR, histogram, residual_plot, sensitivity_plot
+from midgap.report.evidence_figures import histogram, reach, residual_plot, sensitivity_plot, undecided
 from midgap.report.line_figures import line_figure, predicted_energies
 
 RECORDS = published_records("Cs4PbBr6")
@@ -37,28 +37,44 @@ def test_residuals_stand_at_their_standard_deviations(ax, comparison):
     marks = drawn(ax)
     for name in counted:
         found = comparison.of(name, "pl_peak_eV").ensemble_residual
-        at = np.clip(found, -FAR, FAR)
+        at = np.clip(found, -reach(comparison), reach(comparison))
         assert any(x == pytest.approx(at) and round(y) == counted.index(name) for x, y in marks), name
 
 
-def test_the_best_candidate_is_at_zero_whatever_is_not_known(ax, comparison):
+def test_a_lone_mark_stands_at_the_height_of_its_row(ax, comparison):
+    residual_plot(ax, comparison)
+    rows = [c for c in comparison.candidates if c.counted]
+    alone = [i for i, c in enumerate(rows) if len([e for e in comparison.evidence if e.candidate == c.name]) == 1]
+    assert len(alone) > 2
+    assert set(map(float, alone)) <= {y for _, y in drawn(ax)}
+
+
+def test_what_is_undecided_is_drawn_below_the_best(ax, comparison):
+    """The inclusion and V_Br⁰ fit; the best of them is at zero, the other as far below as its evidence is."""
     sensitivity_plot(ax, comparison)
     lines = np.array([line.get_ydata() for line in ax.lines])
-    assert lines.shape == (len(comparison.totals.candidates), len(comparison.assumptions))
+    names = undecided(comparison)
+    assert set(names) == {"CsPbBr3-inclusion", "V_Br_q0:level-VBM"}
+    assert lines.shape == (2, len(comparison.assumptions))
     assert (lines.max(axis=0) == 0).all()
-    gaps = comparison.totals.log_evidence[:, 0] - comparison.totals.log_evidence[:, 1]
+    columns = [comparison.totals.candidates.index(name) for name in names]
+    gaps = comparison.totals.log_evidence[:, columns[0]] - comparison.totals.log_evidence[:, columns[1]]
     assert lines[0] - lines[1] == pytest.approx(gaps)
 
 
 def test_energies_with_the_known_part_of_their_error(ax, comparison):
     shown = [candidate for candidate in comparison.candidates if candidate.counted]
-    predicted_energies(ax, shown, main_peak(RECORDS), 0.1)
+    band = comparison.ensemble("pl_peak_eV")
+    predicted_energies(ax, shown, band.quantity, 0.1, comparison.assumptions[2], from_band=True)
     marks = drawn(ax)
     singles = [(i, c) for i, c in enumerate(shown, start=1) if c.prediction("pl_peak_eV").alternatives is None]
     assert singles
     for row, candidate in singles:
         assert (pytest.approx(candidate.energy_eV), float(row)) in marks
-    assert next(label.get_text() for label in ax.get_yticklabels()) == "measured"
+    assert next(label.get_text() for label in ax.get_yticklabels()) == "detection band"
+    whole = [tuple(line.get_xdata()) for line in ax.lines if len(line.get_xdata()) == 2]
+    # V_Br⁰: 2.44 eV, 0.06 eV known and 0.2 eV assumed.
+    assert any(ends == pytest.approx((2.44 - np.hypot(0.06, 0.2), 2.44 + np.hypot(0.06, 0.2))) for ends in whole)
 
 
 def test_lines_and_predictions_share_one_scale_that_is_told(comparison):
@@ -66,7 +82,9 @@ def test_lines_and_predictions_share_one_scale_that_is_told(comparison):
     spectrum = Spectrum(x=energies, intensity=np.exp(-(((energies - 2.38) / 0.05) ** 2)), unit="eV")
     line = emission_fields(spectrum)[1]
     shape = lineshape(2.5, Coupling.of(0.02, 5.0))
-    figure = line_figure(comparison.candidates, main_peak(RECORDS), 0.1, [("a", line)], [("b", shape)])
+    figure = line_figure(
+        comparison.candidates, comparison.ensemble("pl_peak_eV").quantity, 0.1, [("a", line)], [("b", shape)]
+    )
     figure.draw_without_rendering()
     low, top = figure.axes
     assert low.get_xlim() == top.get_xlim()

@@ -7,8 +7,8 @@ from levels_example import HSE_SOC, example, level, octahedron, pristine, report
 from matplotlib.figure import Figure
 
 from midgap.defects.report import Levels
-from midgap.experiment.comparison import compare, main_peak
-from midgap.experiment.records import published_records
+from midgap.experiment.comparison import compare
+from midgap.experiment.records import Quantity, published_records
 from midgap.report.figures import level_figure, structure_figure, to_svg
 from midgap.report.level_diagram import columns, level_diagram
 from midgap.report.palette import variables
@@ -40,12 +40,32 @@ def test_columns_are_ordered():
 
 
 def test_levels_stand_at_their_height_above_the_vbm():
-    ax = level_diagram(axes(), example(), HSE_SOC, comparison=compare(example(), PL), measured=main_peak(PL))
+    measured = Quantity(value=2.38, lo=2.30, hi=2.48)
+    ax = level_diagram(axes(), example(), HSE_SOC, comparison=compare(example(), PL), measured=measured)
     heights = {round(line.get_ydata()[0], 2) for line in ax.lines if len(line.get_xdata()) == 2}
     assert {0.0, 4.22, 4.42, 2.44, 3.81, 3.40, 2.38} <= heights
     diamonds = [line.get_ydata()[0] for line in ax.lines if line.get_marker() == "D"]
     assert diamonds == [3.9, 2.4, 2.4, 2.4, 3.9]
     assert {"2.44", "3.81", "3.40"} <= set(texts(ax))
+
+
+def test_a_detection_band_has_no_line_and_says_what_it_is():
+    comparison = compare(example(), PL)
+    band = comparison.ensemble("pl_peak_eV").quantity
+    ax = level_diagram(axes(), example(), HSE_SOC, comparison=comparison, measured=band, from_band=True)
+    assert "PL detected\n2.296 to 2.480 eV\n500 to 540 nm" in texts(ax)
+    assert not [line for line in ax.lines if len(line.get_xdata()) == 2 and 2.3 < line.get_ydata()[0] < 2.43]
+    assert "band in which PL was detected" in [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_errors_of_levels_are_those_of_their_transitions():
+    """V_Br⁰ at 2.44 eV: 0.06 eV known, with caps; 0.2 eV assumed beside it."""
+    ax = level_diagram(axes(), example(), HSE_SOC, comparison=compare(example(), PL))
+    bars = [line for bar in ax.containers for line in bar.lines[2]]
+    ends = [tuple(segment[:, 1]) for bar in bars for segment in bar.get_segments()]
+    assert any(end == pytest.approx((2.38, 2.50)) for end in ends)
+    whole = np.hypot(0.06, 0.2)
+    assert any(end == pytest.approx((2.44 - whole, 2.44 + whole)) for end in ends)
 
 
 def test_electrons_are_dots_or_arrows():
@@ -69,7 +89,7 @@ def test_electrons_are_dots_or_arrows():
 
 def test_a_diagram_of_nothing_and_of_one():
     empty = Levels(reports=(report(pristine(), gap_eV=4.2, theory=HSE_SOC),), models=())
-    level_figure(empty, HSE_SOC, measured=main_peak(PL))
+    level_figure(empty, HSE_SOC, measured=Quantity(value=2.38))
     level_figure(Levels(reports=(), models=()), HSE_SOC)
 
 

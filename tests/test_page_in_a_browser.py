@@ -80,14 +80,14 @@ def test_structures_turn_by_keys_buttons_and_mouse(page):
 
 
 def test_the_surface_is_that_which_is_chosen(page):
-    """Nine tenths of an electron fill more of the picture than three; the name says which."""
+    """Eight tenths of an orbital fill more of the picture than three; the name says which."""
     shares = {}
     for n, percent in enumerate((30, 60, 80)):
         page.run(f"document.querySelectorAll('input[name=part]')[{n}].click()")
         page.run("new Promise(done => setTimeout(done, 400))")
         r, g, b, a = drawn(page).T
-        shares[percent] = ((a > 0) & (g > r + 10) & (g > b + 5)).mean()
-        assert f"holds {percent} % of the electron" in page.run(f"{CANVAS}.getAttribute('aria-label')")
+        shares[percent] = ((a > 0) & (b > r + 30) & (b > g + 20)).mean()
+        assert f"holds {percent} % of the orbital" in page.run(f"{CANVAS}.getAttribute('aria-label')")
     assert 0 < shares[30] < shares[60] < shares[80]
     page.run("document.querySelectorAll('input[name=part]')[3].click()")
     assert "no surface" in page.run("document.querySelector('.spatial output').textContent")
@@ -95,7 +95,7 @@ def test_the_surface_is_that_which_is_chosen(page):
         "(() => { const s = document.querySelector('.spatial select'); s.selectedIndex = s.options.length - 1;"
         " s.dispatchEvent(new Event('change')); })()"
     )
-    assert "7 atoms drawn" in page.run(f"{CANVAS}.getAttribute('aria-label')")
+    assert "7 atoms." in page.run(f"{CANVAS}.getAttribute('aria-label')")
 
 
 def ground(browser):

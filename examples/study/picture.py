@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from reports import Results
 
-from midgap.experiment.comparison import main_peak
 from midgap.experiment.records import published_records
 from midgap.report.energetics import formation_diagram
 from midgap.report.palette import CONDUCTION, INK, LEVEL, MUTED, PAPER, PL, PL_BAND, PUBLISHED, VALENCE
@@ -138,7 +137,7 @@ def emission_panel(ax: Axes, results: Results, line: float, band: tuple[float, f
 def study_figure(results: Results) -> Figure:
     """Levels, emission energies, formation energies side by side, as far as the results go."""
     records = published_records("Cs4PbBr6")
-    peak = main_peak(records)
+    peak = records.records[0].pl_peak_eV  # the band in which light was detected
     assert peak is not None and peak.value is not None and peak.lo is not None and peak.hi is not None
     line, band = peak.value, (peak.lo, peak.hi)
     reports = [(size, found) for size in ("large", "small") if (found := results.formation(size)) is not None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -160,8 +159,3 @@ def filling(electrons: float, states: int) -> str:
         if abs(electrons - exact) <= SMALLEST_PART:
             return word
     return f"{100 * electrons / states:.0f} % filled"
-
-
-def rounded_up(uncertainty_eV: float) -> str:
-    """Two decimals, never less than the uncertainty itself: none is zero."""
-    return f"{max(0.01, math.ceil(100 * uncertainty_eV - 1e-9) / 100):.2f}"

@@ -1,4 +1,4 @@
-"""What was measured of each observable, over all records."""
+"""What was measured of each observable, over all records: which of them enter, and why others do not."""
 
 from __future__ import annotations
 
@@ -8,11 +8,31 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from midgap.experiment.evidence.observables import OBSERVABLES, Observable, measured, of_the_ensemble
+from midgap.experiment.evidence.observables import (
+    OBSERVABLES,
+    Observable,
+    is_detection_band,
+    measured,
+    of_the_ensemble,
+    why_not,
+)
 from midgap.experiment.evidence.population import Measurements, Population
 from midgap.experiment.records import ParticleRecord, Quantity, Records
+from midgap.structures.document import Document
 
 Floats = NDArray[np.float64]
+Row = tuple[int, ParticleRecord, Quantity]
+
+BAND = "the band in which light was detected; no maximum was read"
+OPEN = "its bound leaves everything open"
+WIDTH_OF_AN_ENSEMBLE = "the width of an ensemble's line bounds that of a particle from above"
+
+
+class SetAside(Document):
+    """A record that says something of an observable and does not enter: its place among the records, and why not."""
+
+    record: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -25,6 +45,8 @@ class Data:
         Shape (n,): places in the records; empty for a number of the whole ensemble.
     size_nm
         Shape (n,); NaN where the size was not measured.
+    from_band
+        All that there is of the energy is the band in which light was detected.
     """
 
     observable: Observable
@@ -32,6 +54,8 @@ class Data:
     index: NDArray[np.int64]
     size_nm: Floats
     note: str = ""
+    set_aside: tuple[SetAside, ...] = ()
+    from_band: bool = False
     tables: dict[float | None, Population] = field(default_factory=dict)
 
     def population(self, spread: float | None = None) -> Population:
@@ -53,15 +77,78 @@ def collect(records: Records) -> dict[str, Data]:
                     observable, one, np.array([], dtype=int), np.array([np.nan]), "of all records together"
                 )
             continue
-        rows = [(i, r, q) for i, r in enumerate(records.records) if (q := _as_of_particles(r, name)) is not None]
-        if rows:
-            sizes = [math.nan if r.size_nm is None or r.size_nm.value is None else r.size_nm.value for _, r, _ in rows]
-            data = Measurements.of([q for _, _, q in rows], [r.kind != "particle" for _, r, _ in rows], observable)
-            note = ""
-            if name == "pl_fwhm_meV" and any(r.kind == "ensemble" for _, r, _ in rows):
-                note = "the width of an ensemble's line bounds that of a particle from above"
-            found[name] = Data(observable, data, np.array([i for i, _, _ in rows]), np.array(sizes), note)
+        data = _over_records(observable, records.records)
+        if data is not None:
+            found[name] = data
     return found
+
+
+def _over_records(observable: Observable, records: tuple[ParticleRecord, ...]) -> Data | None:
+    name = observable.name
+    told: list[Row] = []
+    aside: list[SetAside] = []
+    for i, record in enumerate(records):
+        quantity = _as_of_particles(record, name)
+        if quantity is not None and _says_something(quantity, observable):
+            told.append((i, record, quantity))
+        elif reason := why_not(record, name) if quantity is None else OPEN:
+            aside.append(SetAside(record=i, reason=reason))
+    if not told:
+        return None
+    rows, again = _once_a_particle(told, records)
+    numbers = Measurements.of([q for *_, q in rows], [r.kind != "particle" for _, r, _ in rows], observable)
+    sizes = [math.nan if r.size_nm is None or r.size_nm.value is None else r.size_nm.value for _, r, _ in rows]
+    from_band = name == "pl_peak_eV" and all(is_detection_band(r) for _, r, _ in rows)
+    wide = name == "pl_fwhm_meV" and any(r.kind == "ensemble" for _, r, _ in rows)
+    return Data(
+        observable,
+        numbers,
+        np.array([i for i, *_ in rows]),
+        np.array(sizes),
+        BAND if from_band else WIDTH_OF_AN_ENSEMBLE if wide else "",
+        tuple(sorted([*aside, *again], key=lambda one: one.record)),
+        from_band,
+    )
+
+
+def _says_something(quantity: Quantity, observable: Observable) -> bool:
+    """On a logarithmic scale zero has no place: as a bound it leaves everything open."""
+    ends = [observable.scale(x) for x in (quantity.value, quantity.lo, quantity.hi) if x is not None]
+    return any(map(math.isfinite, ends))
+
+
+def _once_a_particle(rows: list[Row], records: tuple[ParticleRecord, ...]) -> tuple[list[Row], list[SetAside]]:
+    """Of each particle one record, a value before a bound, then that of the weakest excitation; and the others.
+
+    Two records of one particle are not two particles: taken as such they would say too much of the population.
+    """
+    chosen: dict[tuple[str | None, str], Row] = {}
+    for row in rows:
+        key = _particle(row[1])
+        if key is not None and (key not in chosen or _order(row) < _order(chosen[key])):
+            chosen[key] = row
+    kept, aside = [], []
+    for row in rows:
+        key = _particle(row[1])
+        if key is None or chosen[key] is row:
+            kept.append(row)
+        else:
+            aside.append(SetAside(record=row[0], reason=f"the same particle as {records[chosen[key][0]].label}"))
+    return kept, aside
+
+
+def _particle(record: ParticleRecord) -> tuple[str | None, str] | None:
+    """Which particle it is; None of what is none, or has no name."""
+    if record.kind != "particle" or record.particle_id is None:
+        return None
+    return record.sample_id, record.particle_id
+
+
+def _order(row: Row) -> tuple[bool, float, float]:
+    _, record, quantity = row
+    powers = (record.mean_excitons, record.fluence_J_cm2)
+    weak = [math.inf if power is None or power.value is None else power.value for power in powers]
+    return quantity.value is None, weak[0], weak[1]
 
 
 def _as_of_particles(record: ParticleRecord, name: str) -> Quantity | None:

@@ -8,6 +8,7 @@ from typing import Any
 from midgap.defects.radiative import lifetime_of
 from midgap.defects.report import LevelReport, Levels, Transition
 from midgap.experiment.evidence.candidates import SILENT, Candidate, best_theory, radiative, unique_names
+from midgap.experiment.evidence.method import method
 from midgap.experiment.evidence.predictions import Prediction, Uncertainty
 from midgap.structures.errors import InputError
 from midgap.structures.model import Model
@@ -100,7 +101,11 @@ def _of_report(
                 observable="pl_peak_eV",
                 value=transition.energy_eV,
                 uncertainties=_uncertainties(report, model, transition.label, levels),
-                basis=f"difference of one-electron energies at {report.theory.label}",
+                basis=", ".join(
+                    part
+                    for part in (f"difference of one-electron energies at {report.theory.label}", method(report))
+                    if part
+                ),
             )
         ]
         missing = dict(SILENT) | {
@@ -141,7 +146,9 @@ def _no_lifetime(transition: Transition, refractive_index: float | None) -> str:
         return f"no oscillator strength of {transition.label} is known"
     if transition.oscillator_strength <= 0:
         return "the transition is forbidden"
-    return "" if refractive_index is not None else "no refractive index was given"
+    if refractive_index is not None:
+        return ""
+    return "the oscillator strength is computed; only the refractive index of the surroundings is missing (--refractive-index)"
 
 
 def _uncertainties(
@@ -186,8 +193,20 @@ def _cell_size(report: LevelReport, model: Model | None, transition: str, levels
         ]
         if others:
             return Uncertainty(source=source, value=max(others), note="difference to the gap of another cell")
+    remedy = _larger(model, levels)
     own = [abs(lv.above_vbm_eV - lv.above_cell_vbm_eV) for lv in report.levels if lv.above_cell_vbm_eV is not None]
     if transition != "CBM → VBM" and report.alignment.method in ("site potentials", "deep levels") and own:
         note = "distance of the cell's own host states from the aligned host's VBM, which a large cell closes"
-        return Uncertainty(source=source, value=own[0], note=note)
-    return Uncertainty(source=source, note="one cell")
+        return Uncertainty(source=source, value=own[0], note=note, remedy=remedy)
+    return Uncertainty(source=source, note="one cell", remedy=remedy)
+
+
+def _larger(model: Model | None, levels: Levels) -> str:
+    """The cell to compute a defect in next: the smallest larger one whose perfect crystal is there already."""
+    if model is None or model.vacancy is None:
+        return "compute a larger cell"
+    sizes = [len(m.structure) - 1 for m in levels.models if m.kind == "pristine" and m.material == model.material]
+    larger = sorted(size for size in sizes if size > len(model.structure))
+    if not larger:
+        return f"compute a cell of more than {len(model.structure)} atoms"
+    return f"compute a cell of {larger[0]} atoms, whose perfect crystal is there already"

@@ -11,16 +11,16 @@ from scipy.special import logsumexp
 
 from midgap.experiment.evidence.candidates import Candidate
 from midgap.experiment.evidence.collected import Data
+from midgap.experiment.evidence.ensembles import outermost
 from midgap.experiment.evidence.observables import OBSERVABLES, ObservableName
 from midgap.experiment.evidence.population import Measurements, Population
 from midgap.experiment.evidence.predictions import Assumption, Prediction
-from midgap.experiment.records import Quantity, Records
+from midgap.experiment.records import Records
 from midgap.structures.document import Document, FloatArray
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
-ALONE = "one particle; the interval is that of the population it comes from"
 SAME_DATA = {
     "pl_size_slope_meV_per_nm": "pl_peak_eV",
     "g2_0": "n_emitters_M",
@@ -33,26 +33,6 @@ class Particles(Document):
 
     labels: tuple[str, ...]
     kinds: tuple[str, ...]
-
-
-class Ensemble(Document):
-    """What all records together say of one observable, whatever the candidates.
-
-    Attributes
-    ----------
-    n, n_bounds
-        Records that hold it, and how many of them only as a bound.
-    mean, spread
-        Of the population of particles, central 95 % intervals; the spread is that beyond the errors of measurement, in
-        the unit, or relative for what is compared as a ratio; None where fewer than two particles were measured.
-    """
-
-    observable: ObservableName
-    n: int
-    n_bounds: int
-    mean: Quantity
-    spread: Quantity | None
-    note: str = ""
 
 
 class Evidence(Document):
@@ -70,7 +50,7 @@ class Evidence(Document):
         Shape (assumption,): the same of all records together. Not the sum of the former: the error of the prediction
         is one and the same for all particles.
     ensemble_residual
-        The residual of the population's mean.
+        The residual of the population's mean; of bounds zero between them, else from the nearer one.
     counted
         Whether it may add to the total; ``note`` says why not.
     """
@@ -93,26 +73,6 @@ class Missing(Document):
     candidate: str | None
     observable: ObservableName
     reason: str
-
-
-def ensembles(data: dict[str, Data]) -> tuple[Ensemble, ...]:
-    """What was measured, observable by observable."""
-    found = []
-    for name, one in data.items():
-        numbers = one.measurements
-        particles = int((~numbers.of_mean & ~numbers.is_bound).sum())
-        mean, spread = one.population().summary(one.observable, particles)
-        found.append(
-            Ensemble(
-                observable=OBSERVABLES[name].name,
-                n=len(numbers),
-                n_bounds=int(numbers.is_bound.sum()),
-                mean=mean,
-                spread=spread,
-                note=one.note if len(numbers) > 1 or numbers.of_mean.all() else ALONE,
-            )
-        )
-    return tuple(found)
 
 
 def evidence_of(
@@ -213,7 +173,7 @@ def _against(
     if data.index.size:
         residuals[data.index] = _residuals(prediction, widths, data.measurements)
         alone[data.index] = _integral(population.at(x, rows=True), prediction.density(x, widths), x)
-    middle, _ = population.summary(data.observable, 1)
+    middle = outermost(data) if data.measurements.is_bound.all() else population.summary(data.observable, 1)[0]
     whole = Measurements.of([middle], [True], data.observable)
     together = SAME_DATA.get(prediction.observable)
     notes = [data.note]
@@ -227,14 +187,14 @@ def _against(
         residuals=_rounded(residuals),
         log_likelihood=_rounded(alone),
         log_evidence=np.array([log_evidence(population, prediction, prediction.widths(a)) for a in assumptions]),
-        ensemble_residual=None if data.measurements.is_bound.all() else float(_residuals(prediction, widths, whole)[0]),
+        ensemble_residual=float(_residuals(prediction, widths, whole, bounds=True)[0]),
         counted=together is None,
         note="; ".join(note for note in notes if note),
     )
 
 
-def _residuals(prediction: Prediction, widths: tuple[float, float], data: Measurements) -> Floats:
-    """Standardised, with the errors that lie between the two; shape (n,), NaN for bounds."""
+def _residuals(prediction: Prediction, widths: tuple[float, float], data: Measurements, bounds: bool = False) -> Floats:
+    """Standardised, with the errors that lie between the two; shape (n,), NaN for bounds but where they are asked for."""
     values = [prediction.value] if prediction.alternatives is None else prediction.alternatives
     places = [OBSERVABLES[prediction.observable].scale(float(x)) for x in values]
     low, high = min(places), max(places)
@@ -242,9 +202,10 @@ def _residuals(prediction: Prediction, widths: tuple[float, float], data: Measur
         low = -math.inf
     if prediction.relation == "at_least":
         high = math.inf
-    away = np.where(data.value < low, data.value - low, np.where(data.value > high, data.value - high, 0.0))
+    least, most = (np.where(data.is_bound, bound, data.value) for bound in (data.lo, data.hi))
+    away = np.where(most < low, most - low, np.where(least > high, least - high, 0.0))
     error = np.where(away > 0, np.hypot(data.below, widths[1]), np.hypot(data.above, widths[0]))
-    return np.where(data.is_bound, np.nan, away / error)
+    return np.where(data.is_bound & (not bounds), np.nan, away / error)
 
 
 def _rounded(x: Floats) -> Floats:

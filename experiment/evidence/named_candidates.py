@@ -89,7 +89,11 @@ class NamedCandidate(Document):
             alternatives=energies if self.sizes_nm is not None else None,
             by_size=SizeCurve(size_nm=sizes, value=energies),
             uncertainties=(*known, *self.uncertainties),
-            basis=f"exciton in a {first.shape} of {size}; μ = {first.reduced_mass_me:g} m₀, ε = {first.relative_permittivity:g}: {first.source}",
+            basis=(
+                f"exciton in a {first.shape} of {size}, by effective masses: gap {first.gap_eV:g} eV and confinement less "
+                f"attraction, variational; μ = {first.reduced_mass_me:g} m₀, ε = {first.relative_permittivity:g}"
+                f"{f', walls of {first.barrier_eV:g} eV' if first.barrier_eV else ''}: {first.source}"
+            ),
         )
 
 

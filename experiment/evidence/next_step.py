@@ -20,19 +20,20 @@ from midgap.experiment.evidence.likelihoods import log_evidence
 from midgap.experiment.evidence.observables import OBSERVABLES, Observable, ObservableName
 from midgap.experiment.evidence.odds import Odds, Totals
 from midgap.experiment.evidence.predictions import Assumption, Prediction, Uncertainty
+from midgap.experiment.evidence.stated import predicted, step_error, text
 from midgap.structures.document import Document
 
 Floats = NDArray[np.float64]
 
 ALIVE = 0.01
 """A candidate is alive if it is at least so many times as well supported as the best."""
-SHOWN, LEAST_BITS = 8, 1e-3
+SHOWN, LEAST_BITS = 8, 5e-3
 BINS, STEPS = 6000, 81
 COMPUTED = ("levels", "emission")
 COMPUTABLE = ("pl_fwhm_meV", "tau_av_ns")
 IGNORANCE = 1.1
 """Of what is not computed yet: this on a natural logarithm, a factor of 3 either way of what was measured."""
-NOT_YET = "not computed yet; until then taken as within a factor of 3 of what was measured"
+NOT_YET = "until then taken as within a factor of 3 of what was measured"
 
 
 class NextStep(Document):
@@ -59,6 +60,11 @@ class NextStep(Document):
     possible_bits: float
     candidates: tuple[str, ...]
     note: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What to do, and how well: ``compute the lifetime of V_Br⁰ to ± 20 %``."""
+        return f"{self.what}, to {step_error(self.error, self.relative, self.unit)}"
 
 
 def alive(candidates: Sequence[Candidate], total: Totals, reference: int, odds: Odds | None) -> dict[str, float]:
@@ -153,7 +159,7 @@ def _calculations(
                 information_bits=information_bits(np.array([share, 1.0 - share]), np.stack([if_true, before])),
                 possible_bits=entropy_bits(np.array(list(weights.values()))),
                 candidates=(candidate.name,),
-                note=_wanting(prediction, observable, now) if candidate.prediction(name) else NOT_YET,
+                note=_wanting(prediction, assumption) if candidate.prediction(name) else _not_yet(candidate, name),
             )
 
 
@@ -173,13 +179,21 @@ def _ignorant(candidate: Candidate, data: Data) -> Prediction | None:
     return Prediction(observable=observable.name, value=float(middle.value or 1.0), uncertainties=(width,))
 
 
-def _wanting(prediction: Prediction, observable: Observable, now: float) -> str:
+def _not_yet(candidate: Candidate, name: str) -> str:
+    reason = candidate.not_predicted.get(name, "")
+    return "; ".join(part for part in (reason, NOT_YET) if part)
+
+
+def _wanting(prediction: Prediction, assumption: Assumption) -> str:
+    """What its error is made of now, and what would lessen the largest part that has an estimate."""
     known = sorted((u for u in prediction.uncertainties if u.value), key=lambda u: -(u.value or 0.0))
-    parts = [f"largest known source: {known[0].source}"] if known else []
+    parts = [f"now {text(predicted(prediction, assumption, words=True))}"]
+    if known:
+        remedy = f" ({known[0].remedy})" if known[0].remedy else ""
+        parts.append(f"largest known error: {known[0].source}{remedy}")
     if prediction.unknown_sources:
         parts.append(f"not estimated: {', '.join(prediction.unknown_sources)}")
-    width = f"{100 * now:.0f} %" if observable.logarithmic else f"{now:.2g} {observable.unit}".strip()
-    return "; ".join([f"now taken as ± {width}", *parts])
+    return "; ".join(parts)
 
 
 def _after(

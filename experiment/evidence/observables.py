@@ -10,7 +10,6 @@ from typing import Literal, get_args
 import numpy as np
 from scipy.special import stdtrit
 
-from midgap.experiment.blinking.molecule_like import g2_against_power
 from midgap.experiment.records import ParticleRecord, Quantity
 from midgap.structures.errors import InputError
 
@@ -46,6 +45,8 @@ class Observable:
         The error that a good calculation of it leaves, likewise.
     of
         ``record``: every record may hold it; ``ensemble``: it is one number of all records.
+    least
+        No mean of it is smaller: a particle that is seen has one emitter.
     """
 
     name: ObservableName
@@ -57,6 +58,7 @@ class Observable:
     feasible: float
     feasible_by_theory: float
     of: Literal["record", "ensemble"] = "record"
+    least: float | None = None
 
     def scale(self, x: float) -> float:
         """The number on the scale it is compared on."""
@@ -79,7 +81,7 @@ OBSERVABLES: dict[str, Observable] = {
         Observable("pl_peak_eV", "PL energy", "eV", 3, False, 0.05, 0.005, 0.1),
         Observable("pl_fwhm_meV", "PL linewidth", "meV", 0, True, 0.3, 0.05, 0.2),
         Observable("tau_av_ns", "lifetime", "ns", 1, True, 0.3, 0.05, 0.2),
-        Observable("n_emitters_M", "number of emitters", "", 1, True, 0.3, 0.1, 0.2),
+        Observable("n_emitters_M", "number of emitters", "", 1, True, 0.3, 0.1, 0.2, least=1.0),
         Observable("g2_0", "g²(0)", "", 2, False, 0.1, 0.02, 0.1),
         Observable("pl_size_slope_meV_per_nm", "PL shift with size", "meV/nm", 2, False, 1.0, 0.5, 1.0, "ensemble"),
         Observable("g2_0_slope", "rise of g²(0) with ⟨N⟩", "", 2, False, 0.1, 0.05, 0.1, "ensemble"),
@@ -93,14 +95,32 @@ def measured(record: ParticleRecord, name: str) -> Quantity | None:
     """The quantity of a record; None where it was not measured.
 
     The lifetime is ``tau_av_ns``, else that of the ON level, else the only component of a decay. g2(0) is the
-    gated one where there is one, else the background-corrected one, else the raw one.
+    gated one where there is one, else the background-corrected one, else the raw one. Of a detection band only the
+    bounds are a measurement of the PL energy.
     """
+    if name == "pl_peak_eV" and is_detection_band(record):
+        band = record.pl_peak_eV
+        return None if band is None or band.lo is band.hi is None else Quantity(lo=band.lo, hi=band.hi)
     if name == "tau_av_ns":
         return record.tau_av_ns or _on_lifetime(record)
     if name == "g2_0":
         return record.g2_0_gated or record.g2_0 or record.g2_0_raw
     quantity = getattr(record, name, None)
     return quantity if isinstance(quantity, Quantity) else None
+
+
+def is_detection_band(record: ParticleRecord) -> bool:
+    """Whether the PL energy of a record is that of a band in which light was detected, and no maximum was read."""
+    return record.pl_peak_from == "detection band"
+
+
+def why_not(record: ParticleRecord, name: str) -> str:
+    """Why what a record says of an observable is not the number that is compared; empty where it says nothing."""
+    if name == "tau_av_ns" and record.tau_i_ns is not None and measured(record, name) is None:
+        return f"{len(record.tau_i_ns)} lifetimes and no average"
+    if name == "pl_peak_eV" and is_detection_band(record) and record.pl_peak_eV and measured(record, name) is None:
+        return "the wavelength that was watched, without the band in which light was detected"
+    return ""
 
 
 def _on_lifetime(record: ParticleRecord) -> Quantity | None:
@@ -120,9 +140,9 @@ def of_the_ensemble(records: Iterable[ParticleRecord]) -> dict[str, Quantity]:
 def _size_slope(records: list[ParticleRecord]) -> Quantity | None:
     """Least squares of energy against size; the interval is Student's, at 95 %."""
     pairs = [
-        (r.size_nm.value, 1e3 * r.pl_peak_eV.value)
+        (r.size_nm.value, 1e3 * peak.value)
         for r in records
-        if r.kind == "particle" and r.size_nm and r.pl_peak_eV and r.size_nm.value and r.pl_peak_eV.value
+        if r.kind == "particle" and r.size_nm and r.size_nm.value and (peak := measured(r, "pl_peak_eV")) and peak.value
     ]
     sizes, energies = np.array(pairs).reshape(-1, 2).T
     if len(np.unique(sizes)) < 3:
@@ -137,6 +157,8 @@ def _size_slope(records: list[ParticleRecord]) -> Quantity | None:
 
 def _power_slope(records: list[ParticleRecord]) -> Quantity | None:
     """The inverse-variance mean over particles of g2(0)'s slope with ⟨N⟩."""
+    from midgap.experiment.blinking.molecule_like import g2_against_power  # imports compiled loops
+
     series: dict[tuple[str | None, str | None], list[tuple[float, Quantity]]] = {}
     for record in records:
         g2, power = measured(record, "g2_0"), record.mean_excitons

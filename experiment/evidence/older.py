@@ -33,3 +33,13 @@ def comparison_from_1(data: dict[str, Any]) -> dict[str, Any]:
         "totals": {"observables": [], "candidates": [], "left_out": {}, "log_evidence": []},
         "conventions": [NOT_WEIGHED],
     }
+
+
+def comparison_from_2(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 gave bounds a mean and did not say which records enter; its means of bounds alone stay as their bounds."""
+    ensembles = []
+    for old in data["ensembles"]:
+        only_bounds = old["n"] > 0 and old["n"] == old["n_bounds"]
+        told = {"mean": None, "spread": None, "bounds": old["mean"]} if only_bounds else {}
+        ensembles.append(old | told)
+    return data | {"ensembles": ensembles, "statements": [data["answer"]]}

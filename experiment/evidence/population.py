@@ -86,8 +86,9 @@ class Measurements:
         """
         out = np.empty((len(self), mean.size))
         variance = np.where(self.of_mean, 0.0, spread**2)[:, None]
-        even, uneven = self.below == self.above, self.below != self.above
-        told = ~self.is_bound
+        # What was written as value ± error comes back uneven in the last digit, and uneven sides cost much more.
+        even = np.isclose(self.below, self.above, rtol=1e-6, atol=0.0)
+        uneven, told = ~even, ~self.is_bound
         if (rows := told & even).any():
             v, side = self.value[rows, None], self.below[rows, None]
             out[rows] = _log_normal(v - mean, variance[rows] + side**2)
@@ -192,17 +193,26 @@ class Population:
         return self.log_each[:, i - 1] * (1 - part) + self.log_each[:, i] * part
 
     def summary(self, observable: Observable, n_particles: int) -> tuple[Quantity, Quantity | None]:
-        """Mean and spread with central 95 % intervals, under a flat prior of the mean; no spread of one particle."""
-        mean = _interval(self.mean, self.log_all, np.gradient(self.mean))
+        """Mean and spread with central 95 % intervals, under a prior of the mean that is flat from the least it can be.
+
+        No spread of one particle.
+        """
+        step = np.gradient(self.mean)
+        allowed = (
+            np.full(step.shape, True) if observable.least is None else self.mean >= observable.scale(observable.least)
+        )
+        if allowed.any():  # else the measurements know nothing of it
+            step = np.where(allowed, step, 0.0)
+        mean = _interval(self.mean, self.log_all, step)
         located = Quantity(**{k: observable.unscale(x) for k, x in mean.items()})
         if n_particles < 2 or self.spread.size < 2:
             return located, None
-        log_p = logsumexp(self.log_spread + np.log(np.gradient(self.mean)), axis=1) + self.weight
+        log_p = logsumexp(self.log_spread, axis=1, b=step) + self.weight
         return located, Quantity(**_interval(self.spread, log_p, np.ones(self.spread.size)))
 
 
 def _interval(x: Floats, log_p: Floats, step: Floats) -> dict[str, float]:
-    p = np.exp(log_p - log_p.max()) * step
+    p = np.exp(np.where(step > 0, log_p - log_p[step > 0].max(), -np.inf)) * step
     below = np.cumsum(p) - 0.5 * p
     lo, value, hi = np.interp(np.array([0.025, 0.5, 0.975]) * p.sum(), below, x)
     return {"value": float(value), "lo": float(lo), "hi": float(hi)}

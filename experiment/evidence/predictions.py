@@ -33,12 +33,15 @@ class Uncertainty(Document):
     effect
         Which way it goes, where that is known: the relaxation of the lattice after excitation only lowers the
         energy of an emission.
+    remedy
+        What would lessen it.
     """
 
     source: str
     value: NonNegativeFloat | None = None
     effect: Literal["either", "lowers", "raises"] = "either"
     note: str = ""
+    remedy: str = ""
 
 
 class SizeCurve(Document):

@@ -38,7 +38,15 @@ class PublishedValues(Document):
 
 
 class Row(Document):
-    """Ours beside a published value; ``ours_eV`` is None where there is nothing to set beside it."""
+    """Ours beside a published value.
+
+    Attributes
+    ----------
+    ours_eV
+        None where there is nothing to set beside it.
+    note, place
+        What ours is; where the published one stands, and what is said of it there.
+    """
 
     quantity: str
     theory: LevelOfTheory
@@ -48,6 +56,7 @@ class Row(Document):
     published_eV: FiniteFloat
     difference_eV: FiniteFloat | None = None
     note: str = ""
+    place: str = ""
 
 
 def published_values(material: str) -> PublishedValues:
@@ -81,6 +90,7 @@ def published_rows(levels: Levels, published: PublishedValues) -> tuple[Row, ...
                 theory=value.theory,
                 published_eV=value.value_eV,
                 note=f"not computed at {value.theory.label}",
+                place=value.place,
             )
         ]
     return tuple(rows)
@@ -120,6 +130,7 @@ def _rows(report: LevelReport, model: Model, value: PublishedValue) -> list[Row]
             published_eV=value.value_eV,
             difference_eV=None if energy is None else energy - value.value_eV,
             note=note,
+            place=value.place,
         )
         for energy, note in ours
     ]
@@ -127,7 +138,7 @@ def _rows(report: LevelReport, model: Model, value: PublishedValue) -> list[Row]
 
 def _direct(report: LevelReport) -> str:
     if report.n_kpoints == 1:
-        return "Γ only" if report.theory.kpoints == (1, 1, 1) else "one k-point"
+        return "ours at Γ only" if report.theory.kpoints == (1, 1, 1) else "ours at one k-point"
     return {True: "direct", False: "indirect", None: ""}[report.direct]
 
 
@@ -139,7 +150,9 @@ def _level_note(level: Level) -> str:
     if weight is not None:
         parts.append(f"{100 * weight:.0f} % at the vacancy")
     if level.above_cell_vbm_eV is not None and abs(level.above_cell_vbm_eV - level.above_vbm_eV) >= 0.005:
-        parts.append(f"{level.above_cell_vbm_eV:.2f} unaligned, above the defect cell's own host states")
+        parts.append(
+            f"{level.above_cell_vbm_eV:.2f} eV before potential alignment, above the defect cell's own host states"
+        )
     return ", ".join(parts)
 
 

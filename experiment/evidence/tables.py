@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midgap.experiment.evidence.observables import OBSERVABLES, measured
+from midgap.experiment.evidence.stated import measured as measured_by
+from midgap.experiment.evidence.stated import predicted, signed, text
 from midgap.structures.document import write_atomic
 from midgap.structures.errors import InputError
 
 if TYPE_CHECKING:
     from midgap.experiment.comparison import Comparison
-    from midgap.experiment.evidence.predictions import Prediction
-    from midgap.experiment.records import Quantity, Records
+    from midgap.experiment.records import Records
 
 HEAD = ("Candidate", "Observable", "Predicted", "Measured", "n", "Residual", "ln evidence")
 
@@ -34,7 +35,7 @@ def rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
             evidence = comparison.of(candidate.name, prediction.observable)
             ensemble = comparison.ensemble(prediction.observable)
             quantity = prediction.quantity()
-            mean = None if ensemble is None else ensemble.mean
+            mean = None if ensemble is None else ensemble.quantity
             yield {
                 "candidate": candidate.name,
                 "title": candidate.title,
@@ -48,6 +49,7 @@ def rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
                 "measured": None if mean is None else mean.value,
                 "measured_lo": None if mean is None else mean.lo,
                 "measured_hi": None if mean is None else mean.hi,
+                "measured_from_band": None if ensemble is None else ensemble.from_band,
                 "n": None if evidence is None else evidence.n,
                 "n_bounds": None if evidence is None else evidence.n_bounds,
                 "residual": None if evidence is None else evidence.ensemble_residual,
@@ -103,16 +105,17 @@ def write_rows(lines: Sequence[Mapping[str, Any]], path: Path) -> Path:
         return write_atomic(path, sink.getvalue().to_pybytes())
     if path.suffix.lower() != ".csv":
         raise InputError(f"{path}: tables are written as .csv or .parquet.")
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(lines[0]) if lines else [], lineterminator="\n")
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(lines[0]) if lines else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
-    return write_atomic(path, text.getvalue())
+    return write_atomic(path, table.getvalue())
 
 
 def cells(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     """`HEAD`'s columns in words, candidates that are counted only; a candidate's name in its first row."""
     last = ""
+    assumption = comparison.assumptions[comparison.reference]
     for row in rows(comparison):
         candidate = comparison.candidate(row["candidate"])
         if not candidate.counted:
@@ -125,49 +128,13 @@ def cells(comparison: Comparison) -> Iterator[tuple[str, ...]]:
         yield (
             candidate.title if candidate.name != last else "",
             observable.label + unit,
-            predicted_text(prediction),
-            "not measured" if ensemble is None else quantity_text(ensemble.mean, observable.digits),
+            text(predicted(prediction, assumption, unit=False)),
+            "not measured" if ensemble is None else text(measured_by(ensemble, unit=False)),
             "" if row["n"] is None else f"{row['n']}",
             "" if row["residual"] is None else signed(row["residual"]),
             "" if row["log_evidence_to_best"] is None else signed(row["log_evidence_to_best"]),
         )
         last = candidate.name
-
-
-def predicted_text(prediction: Prediction) -> str:
-    """``2.19 ± 0.22``, ``2.33 to 2.59``, ``at most 12.0``; ``± ?`` where part of the error is not estimated."""
-    digits = OBSERVABLES[prediction.observable].digits
-    if prediction.range is not None:
-        return " to ".join(f"{x:.{min(digits, 2)}f}" for x in prediction.range)
-    word = {"equals": "", "at_most": "at most ", "at_least": "at least "}[prediction.relation]
-    if prediction.lo is not None and prediction.hi is not None:
-        return word + quantity_text(prediction.quantity(), digits)
-    known = prediction.known_uncertainty
-    unknown = " ± ?" if prediction.unknown_sources else ""
-    if known is None:
-        # No more digits than an energy without an error deserves.
-        return f"{word}{number_text(prediction.value, min(digits, 2))}{unknown}"
-    if known > 0:  # two digits of the error
-        digits = max(0, min(digits, 1 - math.floor(math.log10(known))))
-    return f"{word}{number_text(prediction.value, digits)} ± {number_text(known, digits)}{unknown}"
-
-
-def number_text(x: float, digits: int) -> str:
-    """With so many decimals; of large numbers three digits count."""
-    return f"{x:.{digits}f}" if abs(x) < 1000 else f"{round(x, 2 - math.floor(math.log10(abs(x)))):.0f}"
-
-
-def quantity_text(quantity: Quantity, digits: int) -> str:
-    """``2.387 (2.308 to 2.467)``."""
-    value, lo, hi = (None if x is None else number_text(x, digits) for x in (quantity.value, quantity.lo, quantity.hi))
-    interval = f"{lo} to {hi}" if lo and hi else f"≥ {lo}" if lo else f"≤ {hi}" if hi else ""
-    return f"{value} ({interval})" if value and interval else value or interval
-
-
-def signed(x: float) -> str:
-    """One decimal, with its sign; none where it is zero."""
-    text = f"{x:+.1f}"
-    return "0" if float(text) == 0 else text.replace("-", "−")
 
 
 def markdown(comparison: Comparison) -> str:
@@ -198,11 +165,14 @@ def latex(comparison: Comparison) -> str:
 def caption(comparison: Comparison) -> str:
     """What the columns are."""
     reference = comparison.assumptions[comparison.reference]
+    band = " Bounds of the PL energy are those of the band in which light was detected; no maximum was read."
+    energy = comparison.ensemble("pl_peak_eV")
     return (
-        "Predicted: ± what is estimated of its error; ± ? where more is not. Measured: mean of the population and 95 % "
-        "interval; n records. Residual: measured less predicted over the error of both; ln evidence: less that of the best "
-        f"candidate for this observable. Both take what is not estimated to add ± {reference.unknown_eV:g} eV to energies "
-        f"and a factor of {reference.unknown_factor:g} to the rest."
+        "Predicted: the first ± is the known standard deviation, the second "
+        f"({reference.unknown_eV:g} eV; ×÷ {reference.unknown_factor:g} for what is compared as a ratio) is assumed for errors "
+        "not estimated; in brackets intervals at 95 %. Measured: mean of the population and 95 % interval, or bounds; n "
+        "records. Residual: measured less predicted over the root of the sum of the squares of all errors. ln evidence: less "
+        "that of the best candidate for this observable." + (band if energy is not None and energy.from_band else "")
     )
 
 
@@ -217,6 +187,8 @@ _LATEX = {
     "·": r"$\cdot$",
     "≤": r"$\le$",
     "≥": r"$\ge$",
+    "×": r"$\times$",
+    "÷": r"$\div$",
     "²": r"$^{2}$",
     "⟨": r"$\langle$",
     "⟩": r"$\rangle$",

@@ -1,14 +1,26 @@
-"""A comparison in sentences: what lies where, and what the numbers rest on."""
+"""A comparison in sentences: what fits, what was measured and computed, what to do next, and what the numbers rest on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from midgap.defects.report import Levels
 from midgap.experiment.evidence.candidates import Candidate, best_theory
+from midgap.experiment.evidence.ensembles import Ensemble
+from midgap.experiment.evidence.likelihoods import Evidence
+from midgap.experiment.evidence.method import method
+from midgap.experiment.evidence.next_step import NOT_YET, NextStep
 from midgap.experiment.evidence.observables import OBSERVABLES
+from midgap.experiment.evidence.odds import Totals
 from midgap.experiment.evidence.predictions import AT_LEAST_REACH, Assumption
+from midgap.experiment.evidence.stated import measured, number_text, predicted, text
 from midgap.experiment.photon_energy import wavelength_nm
-from midgap.experiment.records import Quantity, Records
+
+ENERGY = "pl_peak_eV"
+FITS = 2.0
+"""A candidate fits what lies within so many standard deviations."""
+NAMED = 3
+"""So many candidates are named in a sentence; more are counted."""
 
 
 def conventions(reference: Assumption) -> tuple[str, ...]:
@@ -17,16 +29,17 @@ def conventions(reference: Assumption) -> tuple[str, ...]:
     return (
         "A measured interval is taken as a central one at 95 %, its two sides as halves of two normal densities. A "
         "quantity with bounds only is the probability to lie between them.",
+        "A band in which light was detected is no measured maximum: its ends are bounds.",
         f"A value without an interval is taken to be as uncertain as a good measurement leaves it: {soft}.",
         "Particles have values of their own, spread normally around a mean. Where a candidate does not predict that "
         f"spread, it is integrated over a half-t prior (4 degrees of freedom) of this scale: {spread}. Ensembles and ranges over many "
-        "particles measure the mean. Records of one particle under several conditions count as several particles.",
+        "particles measure the mean. Of several records of one particle that of the weakest excitation enters.",
         "The error of a prediction is normal and common to all particles. Linewidths, lifetimes and numbers of emitters "
         "are compared as ratios.",
         "A radiative lifetime is an upper bound: the measured one is it times a quantum yield, taken as anywhere from 0 "
         f"to 1. A lower bound is taken as evenly spread, on a logarithmic scale, up to {AT_LEAST_REACH:g} times it.",
-        f"Numbers by record and next steps take what is not known to add ± {reference.unknown_eV:g} eV to energies and a "
-        f"factor of {reference.unknown_factor:g} to linewidths and lifetimes.",
+        f"Numbers by record and next steps assume for errors not estimated ± {reference.unknown_eV:g} eV on energies and a "
+        f"factor of {reference.unknown_factor:g} on linewidths and lifetimes, one standard deviation.",
         "Observables are taken as independent of each other. Candidates are compared only on what all of them predict.",
     )
 
@@ -39,76 +52,133 @@ def _by_observable(what: str) -> str:
     )
 
 
-def main_peak(records: Records) -> Quantity | None:
-    """The measured PL energy that has a value; an ensemble's before a particle's."""
-    peaks = [(r.kind != "ensemble", r.pl_peak_eV) for r in records.in_energy().records if r.pl_peak_eV is not None]
-    return next((peak for _, peak in sorted(peaks, key=lambda pair: pair[0]) if peak.value is not None), None)
-
-
-def answer(candidates: Sequence[Candidate], records: Records) -> str:
-    """In a few sentences: which transitions, at the highest theory there is, lie at the measured energy."""
-    measured = main_peak(records)
-    if measured is None or measured.value is None:
-        return "No record states the energy of its photoluminescence, so no candidate can be held against it."
-    levels = [c for c in candidates if c.origin == "levels"]
-    if not levels:
-        return "No transition was found in the gap of any model, so there is nothing to hold against the measurement."
-    peak = measured.value
-    theory = best_theory(levels)
-    same = [c for c in levels if c.theory is not None and c.theory.name == theory.name]
-    ours = sorted(same, key=lambda c: abs(_energy(c) - peak))
-    inside = [c for c in ours if measured.contains(_energy(c))]
-    bounds = "" if measured.lo is None or measured.hi is None else f" ({measured.lo:.2f} to {measured.hi:.2f} eV)"
-    nearest = f"the nearest is {_in_words(ours[0], peak)}"
-    sentences = [f"Photoluminescence is at {peak:.3f} eV, {wavelength_nm(peak):.0f} nm{bounds}"]
-    of = f"Of {_count(len(ours), 'transition')} computed at {theory.label}"
-    if inside:
-        lie = "lies" if len(inside) == 1 else "lie"
-        sentences.append(f"{of}, {len(inside)} {lie} in that interval: {'; '.join(_in_words(c, peak) for c in inside)}")
+def statements(
+    candidates: Sequence[Candidate],
+    ensembles: Sequence[Ensemble],
+    evidence: Sequence[Evidence],
+    totals: Totals,
+    levels: Levels,
+    assumption: Assumption,
+    reference: int,
+    living: Mapping[str, float],
+    steps: Sequence[NextStep],
+) -> tuple[str, ...]:
+    """What fits and what is undecided; what was measured; what was computed; what to do next: a sentence or two each."""
+    energy = next((ensemble for ensemble in ensembles if ensemble.observable == ENERGY), None)
+    if energy is None:
+        verdict = "Open: no record states the energy of its photoluminescence, so no candidate can be held against it."
     else:
-        reach = ", and its known uncertainty reaches the interval" if bounds and _reaches(ours[0], measured) else ""
-        sentences.append(f"{of}, {'none lies in that interval; ' if bounds else ''}{nearest}{reach}")
-    sentences += [
-        f"The gap of the perfect crystal is {_in_words(c, peak, name=False)}"
-        for c in ours
-        if c.kind == "pristine" and c not in inside
-    ][:1]
-    sentences += [_other(c, measured) for c in candidates if c.origin in ("emission", "confinement") and c.energy_eV]
-    sentences.append("Energy alone makes a candidate possible, not proven")
-    return ". ".join(sentences) + "."
+        verdict = _verdict(candidates, evidence, totals, assumption, reference, living)
+    said = [verdict, _measured(energy), _computed(candidates, levels)]
+    if steps:
+        note = steps[0].note.removesuffix(NOT_YET).rstrip("; ") if steps[0].kind == "calculation" else ""
+        said.append(f"Next: {steps[0].sentence}.{f' {note[0].upper()}{note[1:]}.' if note else ''}")
+    return tuple(sentence for sentence in said if sentence)
 
 
-def _energy(candidate: Candidate) -> float:
-    return candidate.energy_eV if candidate.energy_eV is not None else float("inf")
+def _verdict(
+    candidates: Sequence[Candidate],
+    evidence: Sequence[Evidence],
+    totals: Totals,
+    assumption: Assumption,
+    reference: int,
+    living: Mapping[str, float],
+) -> str:
+    residual = {e.candidate: e.ensemble_residual for e in evidence if e.observable == ENERGY}
+    counted = [c for c in candidates if c.counted and residual.get(c.name) is not None]
+    if not counted:
+        return "Open: no candidate predicts the photoluminescence energy that was measured."
+    away = {c.name: abs(residual[c.name] or 0.0) for c in counted}
+    fitting = [c for c in counted if away[c.name] <= FITS and c.name in living]
+    others = [c for c in counted if c not in fitting]
+    if not fitting:
+        nearest = min(counted, key=lambda c: away[c.name])
+        stated = _with_energy(nearest, assumption)
+        return f"No candidate fits: the nearest to the measured PL energy, {stated}, is {away[nearest.name]:.1f} σ off{_if(assumption)}."
+    best = dict(zip(totals.candidates, totals.relative(reference), strict=True)) if totals.candidates else {}
+    fitting.sort(key=lambda c: -best.get(c.name, 0.0))
+    names = [_with_energy(c, assumption) for c in fitting[:NAMED]]
+    names += [f"{len(fitting) - NAMED} more"] if len(fitting) > NAMED else []
+    joined = "; and ".join(["; ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    if len(fitting) == 1:
+        found = f"One candidate fits the measured PL energy, which makes it possible, not proven: {joined}"
+    else:
+        apart = max(best.values(), default=0.0) - min((best.get(c.name, 0.0) for c in fitting), default=0.0)
+        by = ", ".join(OBSERVABLES[name].label for name in totals.observables)
+        n = {2: "two", 3: "three"}.get(len(fitting), str(len(fitting)))
+        differs = f"differs by {apart:.1f}" if apart >= 0.05 else "is the same"
+        found = (
+            f"Undecided: {n} candidates fit the measured PL energy, and the evidence does not tell them apart "
+            f"(ln evidence by {by} {differs}): {joined}"
+        )
+    return f"{found}.{_off(others, away, assumption)}"
 
 
-def _other(candidate: Candidate, measured: Quantity) -> str:
-    prediction = candidate.prediction("pl_peak_eV")
+def _off(others: Sequence[Candidate], away: Mapping[str, float], assumption: Assumption) -> str:
+    if not others:
+        return ""
+    low, high = min(away[c.name] for c in others), max(away[c.name] for c in others)
+    far = f"{low:.1f} σ" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f} σ"
+    who = f"The other {len(others)} candidates are" if len(others) > 1 else f"{others[0].title} is"
+    return f" {who} {far} off{_if(assumption)}."
+
+
+def _if(assumption: Assumption) -> str:
+    if not assumption.unknown_eV:
+        return ", errors not estimated left out"
+    return f", if errors not estimated add ± {assumption.unknown_eV:g} eV"
+
+
+def _with_energy(candidate: Candidate, assumption: Assumption) -> str:
+    prediction = candidate.prediction(ENERGY)
     assert prediction is not None
-    if prediction.range is None:
-        return f"{candidate.title} is at {prediction.value:.2f} eV"
-    lo, hi = prediction.range
-    holds = measured.value is not None and lo <= measured.value <= hi
-    size = "its size" if prediction.alternatives is not None else "the size of the particle"
-    verb = "holds" if holds else "does not hold"
-    return f"{candidate.title} is at {lo:.2f} to {hi:.2f} eV, by {size}, which {verb} the measured energy"
+    stated = text(predicted(prediction, assumption, words=True))
+    free = " (its size is free, so a weak test)" if prediction.alternatives is not None else ""
+    return f"{candidate.title}, at {stated}{free}"
 
 
-def _reaches(candidate: Candidate, measured: Quantity) -> bool:
-    error, energy = candidate.known_uncertainty_eV or 0.0, _energy(candidate)
-    below = measured.lo is None or energy + error >= measured.lo
-    return below and (measured.hi is None or energy - error <= measured.hi)
+def _measured(energy: Ensemble | None) -> str:
+    if energy is None:
+        return ""
+    found, unit = energy.quantity, text(measured(energy))
+    if energy.from_band:
+        ends = [wavelength_nm(x) for x in (found.hi, found.lo) if x is not None]
+        return (
+            f"Measured: light was detected in the band of {unit} ({' to '.join(f'{x:.0f}' for x in ends)} nm); no maximum of "
+            "the spectrum was read."
+        )
+    if found.value is None:
+        return f"Measured: a PL energy of {unit}, bounds only."
+    who = "1 record" if energy.n == 1 else f"{energy.n} records"
+    return f"Measured: PL energy {unit}, {wavelength_nm(found.value):.0f} nm, from {who}."
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"
-
-
-def _in_words(candidate: Candidate, peak_eV: float, name: bool = True) -> str:
-    energy = _energy(candidate)
-    away = energy - peak_eV
-    what = f"{candidate.label}, {candidate.transition_label}, " if name else ""
+def _computed(candidates: Sequence[Candidate], levels: Levels) -> str:
+    theory = best_theory(levels.reports)
+    reports = [report for report in levels.reports if report.theory.name == theory.name]
+    models = {model.name: model for model in levels.models}
+    ours = [c for c in candidates if c.origin == "levels" and c.theory is not None and c.theory.name == theory.name]
+    periodic = [r for r in reports if r.model not in models or models[r.model].periodic] or reports
+    how = method(max(periodic, key=lambda report: len(report.levels)))
+    sizes = sorted(len(models[r.model].structure) for r in periodic if r.model in models)
+    cells = (
+        ""
+        if not sizes
+        else f", cells of {sizes[0]} to {sizes[-1]} atoms"
+        if sizes[0] < sizes[-1]
+        else f", {sizes[0]} atoms"
+    )
+    what = "one-electron levels, whose differences are no emission lines"
+    if not ours:
+        what = "one-electron levels; no transition was found in the gap of any model"
+    gap = next((c for c in ours if c.kind == "pristine" and c.counted and c.energy_eV is not None), None)
+    host = (
+        ""
+        if gap is None or gap.energy_eV is None
+        else f"; gap of the perfect crystal {number_text(gap.energy_eV, 2)} eV"
+    )
+    counted = sum(c.counted for c in ours)
+    n = f" {len(ours)} transitions, of which {counted} count as candidates" if len(ours) != counted else ""
     return (
-        f"{what}{energy:.2f} eV ({wavelength_nm(energy):.0f} nm), "
-        f"{abs(away):.2f} eV {'above' if away > 0 else 'below'} the measured energy"
+        f"Computed at {theory.label}{f' ({how}{cells})' if how or cells else ''}: {what}{host}.{n + '.' if n else ''}"
     )

@@ -67,11 +67,20 @@ for (const table of document.querySelectorAll('table.sortable')) {
 for (const figure of document.querySelectorAll('figure.spatial')) {
   figure.hidden = false;
   spatial(figure, data.scenes, (scene, surface, part) => {
-    const atoms = `${scene.symbols.length} atoms drawn.`;
+    const atoms = `${scene.n_atoms} atoms${scene.n_images ? ` and ${scene.n_images} periodic image${scene.n_images > 1 ? 's' : ''}` : ''}.`;
     if (!surface) return `${scene.label}: ${atoms}`;
     if (!part) return `${scene.label}, ${surface.name}, no surface: ${atoms}`;
-    return `${scene.label}, ${surface.name}: the surface holds ${part.percent} % of the electron. ${atoms}`;
+    return `${scene.label}, ${surface.name}: the surface holds ${part.percent} % of the orbital. ${atoms}`;
   });
+}
+
+{ // what is folded away is printed too
+  let shut = [];
+  window.addEventListener('beforeprint', () => {
+    shut = [...document.querySelectorAll('details:not([open])')];
+    for (const details of shut) details.open = true;
+  });
+  window.addEventListener('afterprint', () => { for (const details of shut) details.open = false; });
 }
 
 for (const group of document.querySelectorAll('.chooser')) { // one particle's curves at a time

@@ -26,6 +26,8 @@ function spatial(figure, scenes, describe) {
     shown = scene;
     const ends = [0, 1, 2].map(i => scene.positions_ang.map(p => p[i]));
     middle = ends.map(x => 0.5 * (Math.min(...x) + Math.max(...x)));
+    const pad = Math.max(...Object.values(scene.elements).map(e => e.radius_ang)) + 0.3;
+    shown.half = ends.slice(0, 2).map(x => 0.5 * (Math.max(...x) - Math.min(...x)) + pad); // as it is first seen
     shown.reach = Math.max(...scene.positions_ang.map(p => Math.hypot(...p.map((x, i) => x - middle[i])))) + 0.8;
     mesh = chosen && {points: Float32Array.from(chosen.vertices_hundredths_ang, x => x / 100), triangles: chosen.triangles};
     if (mesh) mesh.normals = normalsOf(mesh.points, mesh.triangles);
@@ -42,9 +44,9 @@ function spatial(figure, scenes, describe) {
 
   const render = (fine, dark) => {
     const wide = canvas.clientWidth || 600, density = fine ? Math.min(2, window.devicePixelRatio || 1) : 1;
-    const width = Math.round(wide * density), height = Math.round(wide * 0.72 * density);
+    const width = Math.round(wide * density), height = Math.round(wide * 0.62 * density);
     if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
-    const scale = zoom * 0.5 * Math.min(width, height) / shown.reach, cx = width / 2, cy = height / 2;
+    const scale = zoom * 0.47 * Math.min(width / shown.half[0], height / shown.half[1]), cx = width / 2, cy = height / 2;
     const image = context.createImageData(width, height), pixels = image.data;
     const depth = new Float32Array(width * height).fill(-1e9);
     const paper = rgb(dark ? '#15191f' : '#ffffff'), far = shown.reach;
@@ -97,13 +99,13 @@ function spatial(figure, scenes, describe) {
           put(k, stick, shade(ox / pr, oy / pr, nz), fog(z));
         }
     }
-    if (mesh) sheet(mesh, width, height, scale, cx, cy, rotate, spin, depth, pixels, rgb(dark ? '#5fd798' : '#187a48'), shade);
+    if (mesh) sheet(mesh, width, height, scale, cx, cy, rotate, spin, depth, pixels, rgb(dark ? '#86b0f2' : '#2b5fb0'), shade);
     context.putImageData(image, 0, 0);
     if (shown.vacancy_ang) {
       const [x, y] = rotate(...shown.vacancy_ang);
       context.setLineDash([5 * density, 4 * density]);
       context.lineWidth = 2 * density;
-      context.strokeStyle = dark ? '#f2ab8d' : '#a4502f';
+      context.strokeStyle = dark ? '#e8ebf0' : '#1b2430';
       context.beginPath();
       context.arc(cx + scale * x, cy - scale * y, scale * shown.vacancy_radius_ang, 0, 7);
       context.stroke();
@@ -116,7 +118,7 @@ function spatial(figure, scenes, describe) {
     context.moveTo(edge, height - edge);
     context.lineTo(edge + bar, height - edge);
     context.stroke();
-    context.font = `${12 * density}px system-ui, sans-serif`;
+    context.font = `${14 * density}px system-ui, sans-serif`;
     context.fillText('5 Å', edge, height - edge - 6 * density);
   };
 
