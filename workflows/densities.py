@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobflow import job
 
 from midgap.structures.errors import ComputationError, InputError
+
+if TYPE_CHECKING:
+    from midgap.defects.densities import StateDensity
 
 Plain = dict[str, Any]
 
@@ -42,7 +46,7 @@ def level_densities(folder: str, report: Plain) -> Plain:
     return {"densities": [density.to_dict() for density in found], "why": ""}
 
 
-def densities_so_far(folder: Path | str) -> list[Any]:
+def densities_so_far(folder: Path | str) -> list[StateDensity]:
     """The densities that a run on one machine has brought so far, in the order of its models.
 
     Parameters
@@ -50,8 +54,14 @@ def densities_so_far(folder: Path | str) -> list[Any]:
     folder
         The folder of the run (`midgap.workflows.local.run_flow`).
     """
-    from midgap.defects.densities import StateDensity
-    from midgap.workflows.store import by_model, documents_of
+    from midgap.workflows.store import documents_of
 
-    in_order = by_model(documents_of(folder, "densities"))
-    return [StateDensity.from_dict(one) for document in in_order for one in document["output"]["densities"]]
+    return densities_in_documents(documents_of(folder, "densities"))
+
+
+def densities_in_documents(documents: Sequence[Plain]) -> list[StateDensity]:
+    """Those in the documents of a job store that have ``densities`` as their task, in the order of the models."""
+    from midgap.defects.densities import StateDensity
+    from midgap.workflows.store import by_model
+
+    return [StateDensity.from_dict(one) for document in by_model(documents) for one in document["output"]["densities"]]

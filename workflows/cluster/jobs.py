@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jobflow_remote.jobs.jobcontroller import JobController
     from jobflow_remote.remote.host import BaseHost
 
+    from midgap.defects.densities import StateDensity
     from midgap.defects.report import Levels
 
 FILE = "submission.json"
@@ -257,6 +258,12 @@ class SentFlow(AbstractContextManager["SentFlow"]):
         from midgap.workflows.flows import levels_in_documents
 
         return levels_in_documents(list(self.outputs("levels")))
+
+    def densities(self) -> list[StateDensity]:
+        """Where the levels are, as far as it is known so far, in the order of the models."""
+        from midgap.workflows.densities import densities_in_documents
+
+        return densities_in_documents(list(self.outputs("densities")))
 
     def write_calculations(self, folder: Path) -> list[Path]:
         """Write the result of each static calculation that is done into a folder of its own; returns the folders."""
