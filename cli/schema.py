@@ -24,6 +24,7 @@ PUBLISHED = {
     "EmissionStudy": "defects.emission_study",
     "ConfigurationCoordinate": "defects.configuration_coordinate",
     "EmissionReport": "defects.emission_study",
+    "NeutralExcitation": "defects.excitations",
     "Modes": "defects.vibrations",
     "Calculation": "workflows.calculation",
     "CalculationResult": "workflows.calculation",

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import PositiveFloat, PositiveInt
 
 from midgap.defects.electronic_structure import ElectronicStructure, Provenance
+from midgap.defects.excitations import Promotion
 from midgap.structures.document import Document, FloatArray
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
@@ -30,6 +31,8 @@ class Calculation(Document):
         Bands above the occupied ones, a spin channel; None is the engine's default.
     electric_field_V_per_ang
         A uniform field that the atoms are held in, for ``forces`` on a crystal.
+    promotion
+        The excited state with this electron promoted, instead of the ground state.
     engine_settings
         Settings of one engine in that engine's own words, over everything else.
     """
@@ -41,6 +44,7 @@ class Calculation(Document):
     max_steps: PositiveInt = 200
     empty_bands: PositiveInt | None = None
     electric_field_V_per_ang: tuple[float, float, float] | None = None
+    promotion: Promotion | None = None
     engine_settings: dict[str, str | int | float | bool] = {}
 
 

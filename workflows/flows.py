@@ -419,9 +419,13 @@ class LevelFlowMaker(Maker):
         return jobs
 
     def as_job(
-        self, calculation: Calculation, geometry: Job | None = None, after: Job | None = None, start: Job | None = None
+        self,
+        calculation: Calculation,
+        geometry: Job | None = None,
+        after: Job | str | None = None,
+        start: Job | None = None,
     ) -> Job:
-        """A calculation as a job: of the atoms that ``geometry`` relaxed, beginning from what ``after`` left."""
+        """A calculation as a job: of the atoms that ``geometry`` relaxed, beginning from what ``after``, a job or a folder, left."""
         model, theory, task = calculation.model, calculation.theory, calculation.task
         engine = self.engine_for(model)
         code = engine_named(engine)
@@ -429,6 +433,8 @@ class LevelFlowMaker(Maker):
         options = {name: value for name, value in self.options.items() if name != "engine_settings"}
         if calculation.engine_settings:
             options["engine_settings"] = dict(calculation.engine_settings)
+        if calculation.promotion is not None:
+            options["promotion"] = calculation.promotion.model_dump(mode="json")
         made: Job = compute(
             model.to_dict() if geometry is None else geometry.output["model"],
             theory.to_dict(),
@@ -436,7 +442,7 @@ class LevelFlowMaker(Maker):
             engine,
             options,
             None if start is None else start.output["model"],
-            None if after is None else after.output["folder"],
+            after.output["folder"] if isinstance(after, Job) else after,
         )
         made.name = job_name(calculation)
         made.metadata.update(

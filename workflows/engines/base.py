@@ -31,6 +31,8 @@ class Engine(ABC):
     """Whether it computes clusters in point charges."""
     fields: ClassVar[bool] = False
     """Whether it computes crystals in a uniform electric field."""
+    promotes: ClassVar[bool] = False
+    """Whether it computes excited states by promoting an electron (ΔSCF)."""
     inputs_for_people: ClassVar[bool] = False
     """Whether its input files are what its users know and may want to see before anything runs."""
     timed: ClassVar[bool] = True
@@ -81,6 +83,10 @@ class Engine(ABC):
     def steps(self, calculation: Calculation) -> tuple[Calculation, ...]:
         """The runs, each from the one before, that end with this calculation; as a rule it alone."""
         return (calculation,)
+
+    def before_promotion(self, calculation: Calculation) -> Calculation:
+        """The ground state that a promoted electron is taken from: both spins, no symmetry, empty bands converged."""
+        raise NotImplementedError
 
     def cores(self) -> int:
         """How many cores one run occupies, threads aside."""
@@ -137,6 +143,12 @@ class Engine(ABC):
                 f"{self.name.upper()} is not asked for {calculation.task} in an electric field here; CP2K computes the "
                 "forces on a crystal in one."
             )
+        if calculation.promotion is not None and not (self.promotes and calculation.task in ("static", "relax")):
+            raise InputError(
+                f"{self.name.upper()} promotes no electrons here; use --engine {' or '.join(_promoting())}."
+            )
+        if calculation.promotion is not None and calculation.theory.kpoints != (1, 1, 1):
+            raise InputError("An electron is promoted at Γ alone: use kpoints (1, 1, 1).")
         if calculation.model.periodic and not self.periodic:
             raise InputError(
                 f"{self.name.upper()} is used for clusters only; {calculation.model.name} is periodic: use gpaw, cp2k or vasp."
@@ -151,6 +163,12 @@ def _who_gives(calculation: Calculation) -> str:
     from midgap.workflows.engines import ENGINE_NAMES, engine_named
 
     return " or ".join(name for name in ENGINE_NAMES if calculation.task in engine_named(name).tasks)
+
+
+def _promoting() -> list[str]:
+    from midgap.workflows.engines import ENGINE_NAMES, engine_named
+
+    return [name for name in ENGINE_NAMES if engine_named(name).promotes]
 
 
 def _who_else(engine: Engine, theory: str) -> str:

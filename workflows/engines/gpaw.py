@@ -10,13 +10,14 @@ import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from midgap.structures.document import write_atomic
 from midgap.structures.errors import ComputationError, InputError
 from midgap.workflows.calculation import Calculation, CalculationResult
 from midgap.workflows.engines.base import Engine
 
-SETTINGS = ("smearing_eV", "maxiter", "buffer_bands")
+SETTINGS = ("smearing_eV", "maxiter", "buffer_bands", "unrestricted")
 """What ``engine_settings`` may hold; see `midgap.workflows.engines.gpaw_driver`."""
 
 CUTOFF_EV = 340.0
@@ -40,6 +41,7 @@ class Gpaw(Engine):
     periodic = True
     clusters = False
     tasks = ("relax", "static", "forces")
+    promotes = True
 
     def missing(self) -> str | None:
         try:
@@ -63,10 +65,16 @@ class Gpaw(Engine):
             raise InputError(
                 f"GPAW computes forces with PBE here, not with {calculation.theory.label}: its other theories give none."
             )
+        if calculation.promotion is not None and calculation.theory.name != "pbe":
+            raise InputError(f"GPAW promotes electrons with PBE here, not with {calculation.theory.label}.")
         if calculation.theory.screening_per_ang is not None:
             raise InputError("GPAW is used with HSE06's own screening here; leave screening_per_ang out.")
         if calculation.theory.dispersion is not None:
             raise InputError("GPAW is used without dispersion here; for PBE+D3 use --engine cp2k or vasp.")
+
+    def before_promotion(self, calculation: Calculation) -> Calculation:
+        settings = {**calculation.engine_settings, "unrestricted": True}
+        return calculation.model_copy(update={"promotion": None, "task": "static", "engine_settings": settings})
 
     def adopt(self, calculation: Calculation, finished: Path, folder: Path) -> None:
         """Start from the density and wavefunctions that a relaxation ended with.
@@ -120,12 +128,36 @@ def _same_basis(calculation: Calculation, finished: Path) -> bool:
     except InputError:
         return False
     now, then = calculation.theory, before.theory
-    return (now.kpoints, now.cutoff_eV) == (then.kpoints, then.cutoff_eV)
+    if before.promotion is not None and before.promotion != calculation.promotion:
+        return False  # an excited state is no start of another state
+    return (now.kpoints, now.cutoff_eV, unrestricted(calculation)) == (
+        then.kpoints,
+        then.cutoff_eV,
+        unrestricted(before),
+    )
+
+
+def unrestricted(calculation: Calculation) -> bool:
+    """Whether both spins have orbitals of their own and no symmetry is imposed, as for a promoted electron."""
+    return calculation.promotion is not None or bool(calculation.engine_settings.get("unrestricted", False))
 
 
 def usual_cutoff_eV(elements: Iterable[str]) -> float:
     """The plane-wave cutoff of a crystal of these elements, where nothing else is asked."""
     return HARD_CUTOFF_EV if HARD & set(elements) else CUTOFF_EV
+
+
+def opened(path: Path, convergence: dict[str, Any], log: Any) -> Any:
+    """The calculator of a file, to be converged as asked.
+
+    ``GPAW(file, convergence=...)`` goes by what the file was converged to: after a relaxation that is the occupied bands
+    alone, and nothing would be computed.
+    """
+    from gpaw import GPAW
+
+    calc = GPAW(str(path), txt=log)
+    calc.dft.change(convergence=convergence)
+    return calc
 
 
 def say(folder: Path, stage: str) -> None:

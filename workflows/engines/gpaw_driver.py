@@ -23,7 +23,8 @@ from midgap.defects.parsers import gpaw as parser
 from midgap.structures.document import write_atomic
 from midgap.structures.model import Model
 from midgap.workflows.calculation import Calculation, CalculationResult
-from midgap.workflows.engines.gpaw import START, WAVEFUNCTIONS, Gpaw, say, usual_cutoff_eV
+from midgap.workflows.engines.gpaw import START, WAVEFUNCTIONS, Gpaw, opened, say, unrestricted, usual_cutoff_eV
+from midgap.workflows.engines.gpaw_excited import promoted
 from midgap.workflows.engines.gpaw_fft import use_pyfftw
 from midgap.workflows.engines.gpaw_hybrid import one_shot_hybrid
 from midgap.workflows.relaxation import propose
@@ -98,7 +99,8 @@ def parameters(calculation: Calculation) -> dict[str, Any]:
     """The keywords of the GPAW calculator."""
     settings = calculation.engine_settings
     occupations: dict[str, Any] = {"name": "fermi-dirac", "width": float(settings.get("smearing_eV", 0.02))}
-    if calculation.model.unpaired_electrons:
+    both_spins = unrestricted(calculation)
+    if calculation.model.unpaired_electrons or both_spins:
         occupations["fixmagmom"] = True
     return {
         "mode": {"name": "pw", "ecut": cutoff_eV(calculation)},
@@ -110,6 +112,8 @@ def parameters(calculation: Calculation) -> dict[str, Any]:
         "nbands": -(empty_bands(calculation) + int(settings.get("buffer_bands", 6))),
         "convergence": convergence(calculation),
         "maxiter": int(settings.get("maxiter", 200)),
+        # An excited state need not have the symmetry of the crystal.
+        **({"spinpol": True, "symmetry": "off"} if both_spins else {}),
     }
 
 
@@ -230,6 +234,8 @@ def static(calculation: Calculation, folder: Path) -> CalculationResult:
         energies["HSE06 - PBE"] = hybrid.energy_change_eV
         settings["hybrid"] = "one-shot on PBE orbitals, first order"
         settings["bands"] = f"{window[0] + 1}...{window[1]}"
+    if calculation.promotion is not None:
+        settings["promoted"] = f"{calculation.promotion.label}, maximum overlap"
     if calculation.theory.spin_orbit:
         say(folder, "spin-orbit coupling")
         settings["spin-orbit"] = "second variation in the window of bands"
@@ -256,10 +262,22 @@ def _self_consistent(calculation: Calculation, folder: Path) -> Any:
     """A calculator that starts from the density and wavefunctions of an earlier run where there are any."""
     from gpaw import GPAW
 
+    if calculation.promotion is not None:
+        return promoted(calculation, folder, lambda: _ground_state(calculation, folder), _log(folder))
     for start in (folder / WAVEFUNCTIONS, folder / START):
         if start.exists():
-            return GPAW(str(start), txt=_log(folder), convergence=convergence(calculation))
+            return opened(start, convergence(calculation), _log(folder))
     return GPAW(**parameters(calculation), txt=_log(folder))
+
+
+def _ground_state(calculation: Calculation, folder: Path) -> Any:
+    """A converged calculator of what an electron is promoted from."""
+    from gpaw import GPAW
+
+    atoms = atoms_of(calculation.model)
+    atoms.calc = GPAW(**parameters(Gpaw().before_promotion(calculation)), txt=_log(folder))
+    atoms.get_potential_energy()
+    return atoms.calc
 
 
 def _log(folder: Path) -> Any:

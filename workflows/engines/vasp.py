@@ -46,6 +46,7 @@ class Vasp(Engine):
     periodic = True
     clusters = True
     inputs_for_people = True
+    promotes = True
     timed = False
     preload = ("midgap.workflows.engines.vasp_handlers", "midgap.defects.parsers.vasp", "atomate2.settings")
 
@@ -78,6 +79,10 @@ class Vasp(Engine):
             raise InputError(f"{model.name} is a cluster and has no k-points; use kpoints (1, 1, 1).")
         if theory.dispersion and theory.functional != "PBE":
             raise InputError(f"VASP has D3's parameters for PBE, not for {theory.label}: leave the dispersion out.")
+        if theory.spin_orbit and calculation.promotion is not None:
+            raise InputError(
+                "VASP promotes electrons here without spin-orbit coupling, whose spinors have no spin to keep."
+            )
         if theory.spin_orbit and calculation.task == "relax":
             raise InputError(
                 "VASP relaxes here without spin-orbit coupling, which hardly moves atoms and costs 8 times."
@@ -91,7 +96,7 @@ class Vasp(Engine):
         spin-orbit coupling leaves, which are all of the mesh.
         """
         theory = calculation.theory
-        if calculation.task == "relax":
+        if calculation.task == "relax" or calculation.promotion is not None:
             return (calculation,)
         before = [("PBE", False)] if (theory.functional, theory.spin_orbit) != ("PBE", False) else []
         if theory.functional == "HSE06" and theory.spin_orbit:
@@ -110,6 +115,17 @@ class Vasp(Engine):
                 )
             )
         return (*earlier, calculation)
+
+    def before_promotion(self, calculation: Calculation) -> Calculation:
+        # A closed shell would have no spins to tell apart, and symmetry would leave fewer k-points in the WAVECAR.
+        settings = {"ISPIN": 2, "NUPDOWN": calculation.model.unpaired_electrons, "ISYM": 0}
+        return calculation.model_copy(
+            update={
+                "promotion": None,
+                "task": "static",
+                "engine_settings": {**settings, **calculation.engine_settings},
+            }
+        )
 
     def handlers(self, calculation: Calculation, folder: Path) -> list[ErrorHandler]:
         from midgap.workflows.engines.vasp_handlers import handlers_for

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 from pymatgen.core import Element
 
 from midgap.structures.errors import InputError
@@ -126,7 +127,11 @@ def incar(calculation: Calculation, run: Run) -> list[Tag]:
 def _defaults(calculation: Calculation, run: Run, has_cutoff: bool) -> Iterator[Tag]:
     model, theory, relax = calculation.model, calculation.theory, calculation.task == "relax"
     hybrid, soc = theory.functional == "HSE06", theory.spin_orbit
-    yield Tag("SYSTEM", model.name, f"{'relaxation' if relax else 'levels'}, {theory.label}, for vasp_{run.program}")
+    yield Tag(
+        "SYSTEM",
+        model.name,
+        f"{'relaxation' if relax else 'levels'}{', excited state' if calculation.promotion else ''}, {theory.label}, for vasp_{run.program}",
+    )
 
     # What is computed
     yield Tag("PREC", "Accurate", "no aliasing: forces and potentials at the cores need the full grid")
@@ -151,15 +156,19 @@ def _defaults(calculation: Calculation, run: Run, has_cutoff: bool) -> Iterator[
     # Electrons
     if model.charge:
         yield Tag("NELECT", n_electrons(model, run.potentials), f"sum of ZVAL less the charge {model.charge:+d}")
-    spin = model.unpaired_electrons > 0
+    excited = calculation.promotion is not None
+    spin = model.unpaired_electrons > 0 or excited
     yield Tag("ISPIN", 2 if spin and not soc else 1, "spinors hold both (VASP 6.5 refuses 2)" if soc else "")
-    if spin and not soc:
+    if spin and not soc and not excited:
         yield Tag("NUPDOWN", model.unpaired_electrons, "keeps the spin the model says; odd cells slosh without")
     if spin or soc:
         why = "three numbers an atom; the default 1 1 1 would start magnetic" if soc else "beside the vacancy"
         yield Tag("MAGMOM", _compact(moments(calculation)), why)
     yield Tag("NBANDS", n_bands(calculation, run), "VASP's own collinear number, twice that for spinors")
-    yield Tag("ISMEAR", 0, "Gaussian: no tetrahedra in gaps and at few k-points")
+    if excited:
+        yield from _promoted(calculation, run)
+    else:
+        yield Tag("ISMEAR", 0, "Gaussian: no tetrahedra in gaps and at few k-points")
     yield Tag("SIGMA", 0.02, "narrow: levels in the gap are full or empty")
     yield Tag("ISYM", *_symmetry(calculation))
 
@@ -211,9 +220,26 @@ def _cutoff(calculation: Calculation, potentials: Sequence[Potential]) -> tuple[
     return cutoff, f"1.3 times the ENMAX of {hardest.symbol}: good for a relaxed lattice too"
 
 
+def _promoted(calculation: Calculation, run: Run) -> Iterator[Tag]:
+    """Occupations by hand, in the order of the bands of the ground state whose WAVECAR the run begins from."""
+    assert calculation.promotion is not None
+    electrons, bands = n_electrons(calculation.model, run.potentials), n_bands(calculation, run)
+    unpaired = calculation.model.unpaired_electrons
+    ground = np.zeros((2, bands))
+    for channel, sign in enumerate((1, -1)):
+        ground[channel, : round((electrons + sign * unpaired) / 2)] = 1.0
+    up, down = (_compact(one) for one in calculation.promotion.of(ground))
+    yield Tag("ISMEAR", -2, "occupations as given, kept fixed; begins from the ground state's WAVECAR")
+    yield Tag("FERWE", up, f"spin up; promoted {calculation.promotion.label}")
+    yield Tag("FERDO", down, "spin down")
+    yield Tag("LDIAG", False, "orbitals keep their order, or the electron would fall back")
+
+
 def _symmetry(calculation: Calculation) -> tuple[int, str]:
     """ISYM, and why."""
     model, theory = calculation.model, calculation.theory
+    if calculation.promotion is not None:
+        return 0, "an excited state may lower its symmetry"
     if theory.spin_orbit:
         return -1, "advised with spin-orbit coupling; time reversal may be broken"
     if model.kind == "pristine":
