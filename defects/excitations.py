@@ -90,8 +90,8 @@ def promotion(report: LevelReport, ground: ElectronicStructure, start: str, end:
     ground
         Both spin channels, at Γ.
     start, end
-        ``VBM``, ``CBM``, or ``level 1`` for the first level of the report. The edges are the highest filled and the
-        lowest empty band of the channel that are no level. Two edges: spin up.
+        ``VBM``, ``CBM``, or ``level 1`` for the lowest level in the gap, resonant ones not counted. The edges are the
+        highest filled and the lowest empty band of the channel that are no such level. Two edges: spin up.
 
     Raises
     ------
@@ -143,10 +143,11 @@ def _level(report: LevelReport, word: str) -> int | None:
     number = re.fullmatch(r"(?:level\s*)?(\d+)", word.strip().lower())
     if number is None:
         raise InputError(f"{word!r} is no place of an electron; say VBM, CBM, or level 1.")
-    index = int(number[1]) - 1
-    if not 0 <= index < len(report.levels):
-        raise InputError(f"There is no {word}: {report.model} has {len(report.levels)} level(s).")
-    return index
+    inside = [index for index, level in enumerate(report.levels) if level.kind != "resonant"]
+    place = int(number[1]) - 1
+    if not 0 <= place < len(inside):
+        raise InputError(f"There is no {word}: {report.model} has {len(inside)} level(s) in the gap.")
+    return inside[place]
 
 
 def _own_spin(report: LevelReport, index: int) -> Spin | None:

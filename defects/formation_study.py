@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from midgap.defects.band_edges import band_edges
+from midgap.defects.comparable import check_comparable
 from midgap.defects.concentrations import Carriers, Equilibrium, equilibrium
 from midgap.defects.corrections import extended_fnv
 from midgap.defects.electronic_structure import ElectronicStructure
@@ -88,8 +89,24 @@ class FormationStudy(Document):
     carriers: FreeCarriers | None = None
 
     def region(self, beside: Path) -> StabilityRegion:
-        """Where the compound is stable."""
-        return stability_region(self.compound, [_phase(phase, beside) for phase in self.phases])
+        """Where the compound is stable.
+
+        Raises
+        ------
+        InputError
+            A folder cannot be read, or two phases were not computed alike.
+        """
+        phases: list[Phase] = []
+        first: tuple[str, ElectronicStructure] | None = None
+        for asked in self.phases:
+            if asked.folder:
+                here = (asked.folder, _structure(beside, asked.folder))
+                check_comparable(first or here, here)
+                first = first or here
+                phases.append(_computed(asked, here[1]))
+            else:
+                phases.append(_given(asked))
+        return stability_region(self.compound, phases)
 
     def energies(self, beside: Path, region: StabilityRegion) -> tuple[FormationEnergies, ...]:
         """The formation energies at each corner of the region, in its order.
@@ -100,6 +117,9 @@ class FormationStudy(Document):
             A folder cannot be read or has no total energy, or a defect does not fit the host.
         """
         host = read_folder(beside / self.host).electronic_structure
+        if computed := [phase.folder for phase in self.phases if phase.folder]:
+            # The others were held against this one when the region was made.
+            check_comparable((self.host, host), (computed[0], _structure(beside, computed[0])))
         edges = band_edges(host)
         warnings: list[str] = []
         defects = tuple(self._defect(one, beside, host, warnings) for one in self.defects)
@@ -141,11 +161,7 @@ class FormationStudy(Document):
     ) -> DefectEnergy:
         finished = read_folder(beside / asked.folder)
         cell = finished.electronic_structure
-        if cell.energy_theory != host.energy_theory:
-            raise InputError(
-                f"The total energy of {asked.folder} is of {cell.energy_theory}, that of {self.host} of "
-                f"{host.energy_theory}: their difference means nothing; compute both alike."
-            )
+        check_comparable((self.host, host), (asked.folder, cell))
         site = find_defect(cell, host) if finished.vacancy is None else DefectSite.of(finished.vacancy)
         if site is None:
             raise InputError(f"{asked.folder} holds the same atoms as the host: there is no defect in it.")
@@ -172,6 +188,10 @@ class FormationStudy(Document):
         )
 
 
+def _structure(beside: Path, folder: str) -> ElectronicStructure:
+    return read_folder(beside / folder).electronic_structure
+
+
 def _total(structure: ElectronicStructure, folder: str) -> float:
     if structure.total_energy_eV is None:
         raise InputError(f"{folder} has no total energy.")
@@ -183,15 +203,20 @@ def _exchanged(cell: ElectronicStructure, host: ElectronicStructure) -> dict[str
     return {symbol: here[symbol] - there[symbol] for symbol in sorted(here | there) if here[symbol] != there[symbol]}
 
 
-def _phase(asked: CompetingPhase, beside: Path) -> Phase:
-    data: dict[str, Any] = {"formula": asked.formula, "energy_eV": asked.energy_eV, "source": asked.source}
-    if asked.folder:
-        cell = read_folder(beside / asked.folder).electronic_structure
-        formula = cell.structure.composition.formula.replace(" ", "")
-        data = {"formula": formula, "energy_eV": _total(cell, asked.folder), "source": asked.folder}
-    elif asked.energy_eV is None or not asked.formula:
+def _computed(asked: CompetingPhase, cell: ElectronicStructure) -> Phase:
+    return Phase(
+        formula=cell.structure.composition.formula.replace(" ", ""),
+        energy_eV=_total(cell, asked.folder),
+        uncertainty_eV=asked.uncertainty_eV,
+        source=asked.folder,
+    )
+
+
+def _given(asked: CompetingPhase) -> Phase:
+    if asked.energy_eV is None or not asked.formula:
         raise InputError("A phase is given by formula and energy_eV, or by the folder it was computed in.")
-    return Phase.from_dict(data | {"uncertainty_eV": asked.uncertainty_eV}, source=asked.formula or asked.folder)
+    data = {name: getattr(asked, name) for name in ("formula", "energy_eV", "uncertainty_eV", "source")}
+    return Phase.from_dict(data, source=asked.formula)
 
 
 class FormationReport(Document):

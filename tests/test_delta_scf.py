@@ -60,7 +60,8 @@ def of_vacancy():
         level(2.4, 1, spin=spin).model_copy(update={"band_index": 14, "degeneracy": 1, "occupation": filled})
         for spin, filled in (("up", 1.0), ("down", 0.0))
     ]
-    found = report(vacancy(0), 4.2, *levels)
+    resonant = levels[1].model_copy(update={"kind": "resonant", "band_index": 12, "occupation": 1.0})
+    found = report(vacancy(0), 4.2, resonant, *levels)
     return found.model_copy(update={"spin_orbit": False, "spin_polarized": True}), two_spins([UP, DOWN], first_band=10)
 
 
