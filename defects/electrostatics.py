@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.constants import e, epsilon_0, pi
+from scipy.constants import pi
 from scipy.special import erfc
 
 from midgap.structures.errors import InputError
-
-COULOMB_EV_ANG = e / (4.0 * pi * epsilon_0) * 1e10
-"""e²/4πε₀ in eV Å."""
+from midgap.structures.units import COULOMB_EV_ANG
 
 ACCURACY = 7.0
 """Terms smaller than exp(-ACCURACY²), about 5e-22, are left out of both sums."""

@@ -21,7 +21,6 @@ from midgap.structures.document import Document, FloatArray
 from midgap.structures.errors import InputError
 
 KT_PER_K_EV = Boltzmann / e
-FWHM_PER_SIGMA = float(2.0 * np.sqrt(2.0 * np.log(2.0)))
 
 TAIL = 12.0
 """The spectrum is computed over so many standard deviations beyond its mean, and so many phonons more."""
@@ -83,10 +82,6 @@ class Coupling(Document):
     def variance_eV2(self, temperature_K: float) -> float:
         """Second central moment of the line, exactly: Σ S_k (ħω_k)² coth(ħω_k/2kT), eV²."""
         return float((self.huang_rhys * self.phonons_eV**2) @ (2.0 * self.quanta(temperature_K) + 1.0))
-
-    def zero_phonon_weight(self, temperature_K: float = 0.0) -> float:
-        """Debye-Waller factor exp(-Σ S_k coth(ħω_k/2kT)): the part of the line that moves no phonon."""
-        return float(np.exp(-self.huang_rhys @ (2.0 * self.quanta(temperature_K) + 1.0)))
 
 
 class Lineshape(Document):
@@ -220,11 +215,3 @@ def _generating(
         phase = sign * phonon * times
         exponent += strength * ((2 * quanta + 1) * (np.cos(phase) - 1) + 1j * np.sin(phase))
     return np.exp(exponent)
-
-
-def semiclassical_fwhm_eV(coupling: Coupling, temperature_K: float = 0.0) -> float:
-    """Width of a strongly coupled line: 2.355 (Σ S_k (ħω_k)² coth(ħω_k/2kT))^½, eV.
-
-    For one mode it is 2.355 ħω (S coth(ħω/2kT))^½ (Stoneham, Theory of Defects in Solids, 1975, ch. 10).
-    """
-    return FWHM_PER_SIGMA * float(np.sqrt(coupling.variance_eV2(temperature_K)))

@@ -15,10 +15,11 @@ import numpy as np
 from pymatgen.core import IStructure
 
 from midgap.structures.cutting import Cut, cut_out, formula
-from midgap.structures.embedding import COULOMB_V_ANG, Embedding
+from midgap.structures.embedding import Embedding
 from midgap.structures.errors import InputError
 from midgap.structures.model import Model, Vacancy
 from midgap.structures.shells import Ion, central_cation, ligand_shell, neighbours
+from midgap.structures.units import COULOMB_EV_ANG
 from midgap.structures.vacancies import inequivalent_sites
 
 CRYSTAL = Embedding()
@@ -277,4 +278,4 @@ def _coulomb_eV(cut: Cut, ions: list[Ion]) -> float:
     q = np.array([cut.charges_e[ion.symbol] for ion in ions])
     distance = np.linalg.norm(positions[:, None] - positions, axis=-1)
     np.fill_diagonal(distance, np.inf)
-    return float(COULOMB_V_ANG / 2 * (q[:, None] * q / distance).sum())
+    return float(COULOMB_EV_ANG / 2 * (q[:, None] * q / distance).sum())

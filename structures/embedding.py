@@ -21,9 +21,7 @@ from pymatgen.core import IStructure
 
 from midgap.structures.errors import InputError
 from midgap.structures.model import PointCharges
-
-COULOMB_V_ANG = 14.399645478
-"""e/(4πε₀) in V Å (CODATA 2018)."""
+from midgap.structures.units import COULOMB_EV_ANG
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,7 @@ def potential_V(charges: PointCharges, points_ang: np.ndarray) -> np.ndarray:
     points = np.atleast_2d(points_ang)
     distance = np.linalg.norm(points[:, None] - charges.positions_ang, axis=-1)
     with np.errstate(divide="ignore"):
-        return COULOMB_V_ANG * np.where(distance > 1e-6, charges.charges_e / distance, 0.0).sum(axis=1)
+        return COULOMB_EV_ANG * np.where(distance > 1e-6, charges.charges_e / distance, 0.0).sum(axis=1)
 
 
 def madelung_potentials_V(crystal: IStructure, charges_e: Mapping[str, float]) -> np.ndarray:
@@ -150,7 +148,7 @@ def madelung_potentials_V(crystal: IStructure, charges_e: Mapping[str, float]) -
     --------
     >>> from pymatgen.core import Lattice
     >>> salt = IStructure.from_spacegroup("Fm-3m", Lattice.cubic(2.0), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    >>> print(round(madelung_potentials_V(salt, {"Na": 1, "Cl": -1})[0] / COULOMB_V_ANG, 6))
+    >>> print(round(madelung_potentials_V(salt, {"Na": 1, "Cl": -1})[0] / COULOMB_EV_ANG, 6))
     -1.747565
     """
     from scipy.special import erfc
@@ -169,7 +167,7 @@ def madelung_potentials_V(crystal: IStructure, charges_e: Mapping[str, float]) -
     phase = np.exp(2j * np.pi * hkl @ crystal.frac_coords.T)
     damped = 4 * np.pi / volume * np.exp(-square / (4 * alpha**2)) / square
     far = ((damped * (phase.conj() @ q)) @ phase).real
-    return COULOMB_V_ANG * (real + far - 2 * alpha / np.sqrt(np.pi) * q)
+    return COULOMB_EV_ANG * (real + far - 2 * alpha / np.sqrt(np.pi) * q)
 
 
 def _site_charges(crystal: IStructure, charges_e: Mapping[str, float]) -> np.ndarray:

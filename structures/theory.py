@@ -12,6 +12,11 @@ from midgap.structures.errors import InputError
 Functional = Literal["PBE", "HSE06", "LDA", "PBEsol", "SCAN", "r2SCAN", "PBE0"]
 """The first two are what midgap computes; the rest it reads from calculations of others."""
 
+HSE_FRACTION = 0.25
+"""Of exact exchange in HSE06."""
+HSE_OMEGA_PER_BOHR = 0.11
+"""Screening of HSE06 (Krukau et al., J. Chem. Phys. 125, 224106 (2006), doi 10.1063/1.2404663)."""
+
 
 class LevelOfTheory(Document):
     """Functional, spin-orbit coupling, and the numerical settings that all engines share.

@@ -17,7 +17,7 @@ from midgap.structures.clusters import (
 )
 from midgap.structures.crystals import load_crystal, oxidation_states, primitive
 from midgap.structures.embedding import (
-    COULOMB_V_ANG,
+    COULOMB_EV_ANG,
     Embedding,
     madelung_potentials_V,
     potential_V,
@@ -72,7 +72,7 @@ def test_ewald_gives_the_madelung_constants(crystal, charge, constant):
     distance = min(n.nn_distance for n in crystal.get_neighbors(crystal[0], 4.0))
     potentials = madelung_potentials_V(crystal, {cation: charge, anion: -charge})
     expected = [-constant if site.specie.symbol == cation else constant for site in crystal]
-    np.testing.assert_allclose(potentials * distance / COULOMB_V_ANG / charge, expected, atol=2e-7)
+    np.testing.assert_allclose(potentials * distance / COULOMB_EV_ANG / charge, expected, atol=2e-7)
 
 
 def test_ewald_agrees_with_pymatgen(zero_d):
@@ -104,7 +104,7 @@ def test_evjen_counts_faces_edges_and_corners_by_half():
         here = np.isclose(distance, r)
         assert here.sum() == count
         np.testing.assert_allclose(charges.charges_e[here], each)
-    assert -potential_V(charges, np.zeros(3))[0] * 2.82 / COULOMB_V_ANG == pytest.approx(
+    assert -potential_V(charges, np.zeros(3))[0] * 2.82 / COULOMB_EV_ANG == pytest.approx(
         6 / 2 - 12 / 4 / 2**0.5 + 8 / 8 / 3**0.5
     )
 
@@ -139,7 +139,7 @@ def test_two_ramps_mend_what_evjen_leaves_in_caesium_chloride():
         for ramps in (0, 2)
     }
     # 2π/3 · Σ q r² / V of the cell centred on Cs, with the corner ions at (√3/2) a
-    assert off[0] == pytest.approx(2 * np.pi / 3 * 0.75 / 4.12 * COULOMB_V_ANG, rel=0.01)
+    assert off[0] == pytest.approx(2 * np.pi / 3 * 0.75 / 4.12 * COULOMB_EV_ANG, rel=0.01)
     assert abs(off[2]) < 0.05
 
 

@@ -8,10 +8,8 @@ import pytest
 from midgap.experiment.photons.excitation import (
     fluence_J_cm2,
     mean_excitons,
-    multiexciton_part,
     particle_volume_cm3,
     photons_per_pulse_cm2,
-    poisson_fractions,
     power_series,
     sigma_abs_cm2,
     sigma_from_size,
@@ -49,14 +47,6 @@ def test_cross_section_grows_with_the_volume():
     sigma = sigma_from_size(0.5, 1.0, 1e-5, Quantity(value=10, lo=9, hi=11), 4.8)
     assert (sigma.lo / sigma.value, sigma.hi / sigma.value) == pytest.approx((0.729, 1.331))
     assert particle_volume_cm3(10, "sphere") == pytest.approx(4 / 3 * math.pi * (5e-7) ** 3)
-
-
-def test_poisson_fractions():
-    """P(≥2|≥1) is 4.9 % at ⟨N⟩ = 0.1 and 23 % at 0.5."""
-    assert multiexciton_part(0.1) == pytest.approx(0.049, abs=5e-4)
-    assert multiexciton_part(0.5) == pytest.approx(0.23, abs=5e-3)
-    fractions = poisson_fractions(1.0, 30)
-    assert sum(fractions) == pytest.approx(1) and fractions[0] == fractions[1] == pytest.approx(math.exp(-1))
 
 
 @pytest.mark.parametrize(("exponent", "growth"), [(1.0, "linear"), (1.6, "superlinear"), (0.6, "sublinear")])

@@ -12,7 +12,7 @@ from pymatgen.core import IMolecule, IStructure, Lattice
 from midgap.defects.parsers.pyscf import Orbitals, read_checkpoint, site_weights, spinors
 from midgap.structures.clusters import octahedron
 from midgap.structures.crystals import load_crystal
-from midgap.structures.embedding import COULOMB_V_ANG, Embedding
+from midgap.structures.embedding import COULOMB_EV_ANG, Embedding
 from midgap.structures.errors import ComputationError, InputError
 from midgap.structures.model import Model, PointCharges
 from midgap.structures.theory import LevelOfTheory
@@ -200,9 +200,9 @@ def test_a_far_shell_of_charges_moves_every_level_by_its_potential(tmp_path):
     free, _ = compute(ask(cluster(["Ne"], [[0, 0, 0]]), "pbe"), tmp_path / "..")
     held, _ = compute(ask(cluster(["Ne"], [[0, 0, 0]], embedding=shell), "pbe"), tmp_path)
     moved = held.electronic_structure.eigenvalues_eV[0, 0, :5] - free.electronic_structure.eigenvalues_eV[0, 0, :5]
-    np.testing.assert_allclose(moved, -COULOMB_V_ANG / 30, atol=1e-4)
+    np.testing.assert_allclose(moved, -COULOMB_EV_ANG / 30, atol=1e-4)
     potentials = [r.electronic_structure.site_potentials_eV[0] for r in (held, free)]
-    assert potentials[0] - potentials[1] == pytest.approx(-COULOMB_V_ANG / 30, abs=1e-4)
+    assert potentials[0] - potentials[1] == pytest.approx(-COULOMB_EV_ANG / 30, abs=1e-4)
     # ten electrons in it against ten protons: no energy
     assert free.electronic_structure.warnings == ()
     assert held.total_energy_eV - free.total_energy_eV == pytest.approx(0, abs=1e-4)

@@ -16,7 +16,7 @@ from midgap.structures.theory import LevelOfTheory
 from midgap.workflows.flows import LevelFlowMaker, Plain
 from midgap.workflows.phonons import DISTANCE_ANG, PhononFlowMaker
 
-FIELD_V_PER_ANG = 0.05
+DEFAULT_FIELD_V_PER_ANG = 0.05
 """Strong enough for forces of some 0.05 eV/Å; over 10 Å it stays below 1 V, far from the gap of an insulator."""
 
 
@@ -94,7 +94,7 @@ class DielectricFlowMaker(Maker):
     name: str = "dielectric"
     levels: LevelFlowMaker = field(default_factory=lambda: LevelFlowMaker(engine="cp2k"))
     theory: LevelOfTheory | None = None
-    field_V_per_ang: float = FIELD_V_PER_ANG
+    field_V_per_ang: float = DEFAULT_FIELD_V_PER_ANG
     vibrations: bool = True
     distance_ang: float = DISTANCE_ANG
 

@@ -18,12 +18,10 @@ from pymatgen.core import IMolecule, IStructure, Lattice
 
 from midgap.defects.electronic_structure import ElectronicStructure, Provenance
 from midgap.structures.errors import ComputationError, InputError
-from midgap.structures.theory import LevelOfTheory
+from midgap.structures.theory import HSE_OMEGA_PER_BOHR, LevelOfTheory
+from midgap.structures.units import BOHR_ANG, EV_PER_HARTREE
 from midgap.structures.unpacking import CutShortError, chunks
 
-EV_PER_HARTREE = 27.211386245988
-BOHR_ANG = 0.529177210903
-HSE_OMEGA = 0.11
 TEST_CHARGE_ANG = 0.5
 """Width of the Gaussian over which a site's electrostatic potential is averaged."""
 LOOSE_SCF = 1e-3
@@ -393,7 +391,7 @@ def _kernel_warning(text: str) -> list[str]:
     reach = _number(text, r"HFX_INFO\| Cutoff Radius \[angstrom\]:\s+(\S+)")
     if kind is None or reach is None or "TRUNCATED" not in kind[1]:
         return []
-    left = math.erfc(HSE_OMEGA * reach / BOHR_ANG)
+    left = math.erfc(HSE_OMEGA_PER_BOHR * reach / BOHR_ANG)
     return [
         f"HSE06 with its exchange kernel erfc(ωr)/r cut off at {reach:.2f} Å, half the cell's width, where it is {left:.0%} "
         "of 1/r: at Γ alone the density matrix repeats with the cell. A wider cell cuts off less."

@@ -12,10 +12,7 @@ from typing import Any
 import numpy as np
 
 from midgap.defects.electronic_structure import TransitionDipoles, near_the_gap
-
-BOHR_ANG = 0.529177210903
-EV_PER_HARTREE = 27.211386245988
-
+from midgap.structures.units import BOHR_ANG, EV_PER_HARTREE
 
 SAME_ENERGY_HA = 4e-5
 

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from pydantic import PositiveFloat
 
-from midgap.experiment.blinking.levels import IntensityLevels
 from midgap.experiment.compiled import compiled
-from midgap.experiment.decays.lifetimes import FEWEST_PHOTONS, DecayFit, fit_decay
+from midgap.experiment.decays.lifetimes import FEWEST_PHOTONS
 from midgap.experiment.decays.poisson_deviance import deviance_z
 from midgap.experiment.decays.responses import Response
 from midgap.structures.document import Document, FloatArray, IntArray
@@ -162,19 +161,6 @@ def fit_bursts(
     edges = np.arange(int(duration_s / burst_s * (1 + 1e-12)) + 1) * burst_s
     photon = np.searchsorted(np.asarray(time_s, dtype=float), edges)
     return fit_segments(dtime_bin, photon[:-1], np.diff(photon), edges[:-1], edges[1:], **options)
-
-
-def fit_levels(dtime_bin: Any, levels: IntensityLevels, n_bins: int, **options: Any) -> tuple[DecayFit | None, ...]:
-    """`fit_decay` (with its ``options``) of all photons of each level; None for a level with too few."""
-    delay: np.ndarray = np.asarray(dtime_bin)
-    of_photon = np.repeat(levels.level, levels.num_photons)
-    begin = int(levels.first_photon[0])
-    fits: list[DecayFit | None] = []
-    for level in range(len(levels.rate_cps)):
-        mine = delay[begin : begin + of_photon.size][of_photon == level]
-        counts = np.bincount(mine[(mine >= 0) & (mine < n_bins)], minlength=n_bins)
-        fits.append(fit_decay(counts, **options) if counts.sum() >= 5 * FEWEST_PHOTONS else None)
-    return tuple(fits)
 
 
 def flid(segments: SegmentLifetimes, n_rate: int = 40, n_tau: int = 40) -> Flid:

@@ -99,25 +99,6 @@ def sigma_from_size(
     return Quantity(value=value, lo=low, hi=high) if low < high else Quantity(value=value)
 
 
-def poisson_fractions(mean: float, n_max: int = 5) -> tuple[float, ...]:
-    """Probabilities of 0, 1, ... ``n_max`` excitons in a pulse that makes ``mean`` on average."""
-    if not mean >= 0:
-        raise InputError(f"The mean number of excitons must not be negative, as {mean} is.")
-    return tuple(math.exp(-mean) * mean**n / math.factorial(n) for n in range(n_max + 1))
-
-
-def multiexciton_part(mean: float) -> float:
-    """P(≥ 2)/P(≥ 1): the part of excited particles that hold more than one exciton.
-
-    Examples
-    --------
-    >>> round(multiexciton_part(0.1), 3), round(multiexciton_part(0.5), 3)
-    (0.049, 0.229)
-    """
-    excited = -math.expm1(-_positive(mean, "mean number of excitons", ""))
-    return 1 - mean * math.exp(-mean) / excited
-
-
 class PowerSeries(Document):
     """Growth y ∝ x^s over a series of excitation powers.
 

@@ -224,13 +224,8 @@ class Detectors(Document):
         return ", ".join(f"channel {channel} has {self.counts[channel]}" for channel in self.nearly_empty)
 
 
-def detectors_of(channel: NDArray[np.uint8]) -> Detectors:
-    """Tell detectors from empty channels by the number of photons."""
-    return detectors_from_counts(np.bincount(channel, minlength=1))
-
-
 def detectors_from_counts(counts: NDArray[np.integer]) -> Detectors:
-    """The same from the photons by channel, shape (channels,)."""
+    """Tell detectors from empty channels by the number of photons of each channel, shape (channels,)."""
     order = [int(c) for c in np.argsort(counts, kind="stable")[::-1] if counts[c]]
     active = tuple(c for c in order if counts[c] >= EMPTY_PART * counts[order[0]])
     return Detectors(

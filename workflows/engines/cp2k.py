@@ -14,12 +14,11 @@ import numpy as np
 from midgap.defects.parsers import cp2k as parser
 from midgap.structures.document import write_atomic
 from midgap.structures.errors import ComputationError, InputError
+from midgap.structures.units import BOHR_ANG, EV_PER_HARTREE
 from midgap.workflows.calculation import Calculation, CalculationResult
 from midgap.workflows.engines.base import Engine
 from midgap.workflows.engines.cp2k_data import DataFolder, about, find_data
 from midgap.workflows.engines.cp2k_input import (
-    BOHR_ANG,
-    EV_PER_HARTREE,
     PROJECT,
     Cp2kSettings,
     box,

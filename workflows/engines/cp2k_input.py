@@ -13,21 +13,15 @@ from pymatgen.core import Element, IStructure, Lattice
 from midgap.structures.document import Document
 from midgap.structures.errors import InputError
 from midgap.structures.model import Model
-from midgap.structures.theory import LevelOfTheory
+from midgap.structures.theory import HSE_FRACTION, HSE_OMEGA_PER_BOHR, LevelOfTheory
+from midgap.structures.units import ATOMIC_FIELD_V_PER_ANG, BOHR_ANG, EV_PER_HARTREE
 from midgap.workflows.calculation import Calculation
 from midgap.workflows.engines.cp2k_data import AtomicKind, DataFolder
 from midgap.workflows.engines.moments import initial_moments
 
 PROJECT = "midgap"
-HSE_OMEGA = 0.11
-"""Screening of HSE06, bohr⁻¹ (Krukau et al., J. Chem. Phys. 125, 224106 (2006), doi 10.1063/1.2404663)."""
-HSE_FRACTION = 0.25
 SHORT_RANGE_ANG = 14.3
 """How far CP2K follows erfc(ωr)/r of HSE06; half of a cell that allows it must not be shorter."""
-BOHR_ANG = 0.529177210903
-FIELD_V_PER_ANG = 51.4220674763
-"""One atomic unit of the electric field."""
-EV_PER_HARTREE = 27.211386245988
 
 ROOM = {"s": 2, "p": 6, "d": 10, "f": 14}
 """Electrons in a full subshell."""
@@ -235,7 +229,7 @@ def _field(field_V_per_ang: Sequence[float] | None) -> Section | None:
         return None
     strength = float(np.linalg.norm(field_V_per_ang))
     direction = np.array([1.0, 0.0, 0.0]) if strength == 0 else np.asarray(field_V_per_ang) / strength
-    return {"INTENSITY": strength / FIELD_V_PER_ANG, "POLARISATION": tuple(direction.tolist())}
+    return {"INTENSITY": strength / ATOMIC_FIELD_V_PER_ANG, "POLARISATION": tuple(direction.tolist())}
 
 
 def _minimized(calculation: Calculation, settings: Cp2kSettings) -> Section:
@@ -299,7 +293,7 @@ def _xc(model: Model, theory: LevelOfTheory, settings: Cp2kSettings) -> Section:
         # PBE, less the short-range part of its exchange hole that the exact exchange stands in for.
         functional = {
             "PBE": {"SCALE_X": 0.0, "SCALE_C": 1.0},
-            "XWPBE": {"SCALE_X": -fraction, "SCALE_X0": 1.0, "OMEGA": HSE_OMEGA},
+            "XWPBE": {"SCALE_X": -fraction, "SCALE_X0": 1.0, "OMEGA": HSE_OMEGA_PER_BOHR},
         }
         exchange = {
             "FRACTION": fraction,
@@ -332,12 +326,12 @@ def exchange_kernel(model: Model, settings: Cp2kSettings) -> Section:
         half = half_width_ang(model.structure.lattice)
         reach = None if half >= SHORT_RANGE_ANG else np.floor(99.0 * half) / 100.0
     if reach is None:
-        return {"POTENTIAL_TYPE": "SHORTRANGE", "OMEGA": HSE_OMEGA}
+        return {"POTENTIAL_TYPE": "SHORTRANGE", "OMEGA": HSE_OMEGA_PER_BOHR}
     return {
         "POTENTIAL_TYPE": "MIX_CL_TRUNC",
         "SCALE_COULOMB": 1.0,
         "SCALE_LONGRANGE": -1.0,
-        "OMEGA": HSE_OMEGA,
+        "OMEGA": HSE_OMEGA_PER_BOHR,
         "CUTOFF_RADIUS": float(reach),
         "T_C_G_DATA": "t_c_g.dat",
     }

@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 
 from midgap.structures.document import write_atomic
+from midgap.structures.theory import HSE_FRACTION
 from midgap.workflows.engines.gpaw import say
-
-FRACTION = 0.25
-"""Of exact exchange in HSE06."""
 
 HYBRID = "hybrid.json"
 
@@ -70,7 +68,7 @@ def one_shot_hybrid(calc: Any, window: tuple[int, int], exact_exchange: float | 
         }
         write_atomic(path, json.dumps(done))
     rows = [done[key] for key in keys]
-    scale = 1.0 if exact_exchange is None else exact_exchange / FRACTION
+    scale = 1.0 if exact_exchange is None else exact_exchange / HSE_FRACTION
     eigenvalues = np.stack([np.array(row["pbe_eV"]) + scale * np.array(row["correction_eV"]) for row in rows], axis=1)
     exchange = np.stack([np.array(row["exchange_eV"]) for row in rows], axis=1)
     return OneShotHybrid(
@@ -133,5 +131,7 @@ def _energy_change_eV(dft: Any, exchange_eV: np.ndarray) -> float:
             one_spin = D_ii.real / wfs.spin_degeneracy
             inside = (one_spin * core_valence).sum() + (one_spin * pawexxvv(setup.M_pp, one_spin)).sum()
             spheres -= wfs.spin_degeneracy * inside
-    change = _semilocal_xc_energy(dft, "HSE06") - dft.energies._energies["xc"] + FRACTION * (core + spheres) + valence
+    change = (
+        _semilocal_xc_energy(dft, "HSE06") - dft.energies._energies["xc"] + HSE_FRACTION * (core + spheres) + valence
+    )
     return float(change * Ha)

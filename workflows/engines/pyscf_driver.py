@@ -29,6 +29,7 @@ from midgap.structures.document import write_atomic
 from midgap.structures.errors import ComputationError
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
+from midgap.structures.units import EV_PER_HARTREE
 from midgap.workflows.calculation import Calculation, CalculationResult
 from midgap.workflows.engines.pyscf import CHECKPOINT, FAILURE, LOG, RESULT, Pyscf
 
@@ -94,7 +95,7 @@ def compute(calculation: Calculation, folder: Path) -> CalculationResult:
         ideal = mol.spin / 2 * (mol.spin / 2 + 1)
         if square - ideal > 0.1:
             cautions.append(f"the open shell is spin-contaminated: ⟨S²⟩ is {square:.2f}, not {ideal:.2f}")
-    highest = float(np.max(np.asarray(mean_field.mo_energy)[np.asarray(mean_field.mo_occ) > 0])) * parser.EV_PER_HARTREE
+    highest = float(np.max(np.asarray(mean_field.mo_energy)[np.asarray(mean_field.mo_occ) > 0])) * EV_PER_HARTREE
     if model.embedding is None and highest > 0:
         cautions.append(
             f"the highest electrons are unbound ({highest:+.1f} eV), held by the basis alone: embed the cluster"
@@ -124,7 +125,7 @@ def compute(calculation: Calculation, folder: Path) -> CalculationResult:
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
         ),
     )
-    energy = float(mean_field.e_tot) * parser.EV_PER_HARTREE
+    energy = float(mean_field.e_tot) * EV_PER_HARTREE
     structure = parser.electronic_structure(
         mol,
         parser.Orbitals.of(mean_field),
@@ -294,7 +295,7 @@ def reporter(folder: Path, stage: str) -> Callable[[dict[str, Any]], None]:
     """PySCF's callback: a line for each cycle."""
 
     def report(state: dict[str, Any]) -> None:
-        change = (state["e_tot"] - state["last_hf_e"]) * parser.EV_PER_HARTREE if "last_hf_e" in state else float("nan")
+        change = (state["e_tot"] - state["last_hf_e"]) * EV_PER_HARTREE if "last_hf_e" in state else float("nan")
         say(folder, f"{stage}, cycle {state.get('cycle', state.get('imacro', 0)) + 1}, ΔE {change:.1e} eV")
 
     return report
