@@ -18,11 +18,10 @@ from midgap.defects.electronic_structure import ElectronicStructure, Provenance,
 from midgap.defects.parsers.hdf5 import dataset
 from midgap.defects.parsers.pyscf_tables import check_tables
 from midgap.structures.errors import InputError
+from midgap.structures.hdf5_trial import refuse_endless
 from midgap.structures.model import PointCharges
 from midgap.structures.theory import LevelOfTheory
-
-EV_PER_HARTREE = 27.211386245988
-BOHR_ANG = 0.529177210903
+from midgap.structures.units import BOHR_ANG, EV_PER_HARTREE
 
 
 @dataclass(frozen=True)
@@ -265,6 +264,7 @@ def read_checkpoint(path: Path | str, theory: LevelOfTheory) -> ElectronicStruct
             "Reading a PySCF checkpoint needs PySCF; install it with: pip install 'midgap[pyscf]'."
         ) from None
     try:
+        refuse_endless(Path(path))
         with h5py.File(path, "r") as file:
             text = dataset(file, "mol")
             arrays = [np.asarray(dataset(file, f"scf/{name}")) for name in ("mo_energy", "mo_coeff", "mo_occ")]

@@ -11,6 +11,7 @@ import numpy as np
 from midgap.defects.parsers.hdf5 import check_size, dataset
 from midgap.defects.parsers.vasp_output import VaspOutput
 from midgap.structures.errors import InputError
+from midgap.structures.hdf5_trial import refuse_endless
 
 BANDS = "results/electron_eigenvalues"
 STEPS = "intermediate/ion_dynamics"
@@ -32,6 +33,7 @@ def read_vaspout(path: Path) -> VaspOutput:
         raise InputError("Reading vaspout.h5 needs h5py; install it with: pip install 'midgap[vasp]'.") from None
     if not path.is_file():
         raise InputError(f"{path}: there is no such file.")
+    refuse_endless(path)
     try:
         with h5py.File(path, "r") as file:
             return _read(path, file)

@@ -13,6 +13,7 @@ import numpy as np
 from midgap.experiment.extras import missing
 from midgap.experiment.photons.stream import Header, Mode, PhotonStream
 from midgap.structures.errors import InputError
+from midgap.structures.hdf5_trial import refuse_endless
 
 MOST_PER_BYTE = 100
 """Compression makes no more photons of a byte; a file that promises more would be read without end."""
@@ -78,6 +79,10 @@ class PhotonHdf5:
             which = slice(start, start + n_records)
             with _damage_in_words(self.path):
                 time = self._times[which].astype(np.int64)
+            if time.min() < 0:
+                raise InputError(
+                    f"{self.path}: its time stamps begin at {time.min()}; they must count from 0 on, so subtract the first."
+                )
             if np.any(np.diff(time) < 0) or time[0] < last:
                 raise InputError(
                     f"{self.path}: the time stamps run backwards near photon {start}; sort the file first."
@@ -176,6 +181,7 @@ def _open(path: Path) -> Any:
         raise missing("h5py", "Reading Photon-HDF5 files") from None
     if not path.is_file():
         raise InputError(f"{path}: there is no such file.")
+    refuse_endless(path)
     try:
         return h5py.File(path, "r")
     except (OSError, RuntimeError, ValueError) as error:
