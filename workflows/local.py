@@ -49,7 +49,9 @@ TRUSTED = frozenset({"midgap", "jobflow", "pymatgen", "monty", "numpy", "datetim
 """Packages that a run's own files may name; those of the flow that the caller brings are added."""
 
 LIGHT_S = 5.0
-"""A job expected to take less starts at once, whether or not a core is free."""
+"""A job expected to take less starts at once, whether or not a core is free..."""
+LIGHT_A_CORE = 4
+"""...unless so many do already for each core."""
 
 _PRELOAD = (
     "jobflow",
@@ -184,6 +186,9 @@ class _Runner:
     elapsed: dict[Key, float] = field(default_factory=dict)
     errors: dict[Key, str] = field(default_factory=dict)
     found_done: set[Key] = field(default_factory=set)
+    folders: dict[Key, Path] = field(default_factory=dict)
+    of_folder: dict[str, Key] = field(default_factory=dict)
+    shown: dict[Key, JobView] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.trusted = TRUSTED | _packages(self.flow)
@@ -236,6 +241,7 @@ class _Runner:
     def _recall(self) -> None:
         """Bring the schedule to where the last run on this folder came."""
         documents = {(d["uuid"], d["index"]): d for d in stores.committed(self.store)}
+        self.stored = set(documents)
         new = [entry.key for entry in self.schedule]
         while new:
             key = new.pop()
@@ -251,14 +257,29 @@ class _Runner:
         response = read_json(path)
         if response["without"]:
             return None
-        stores.commit(self.store, response)
+        self._commit(key, response)
         return response
 
+    def _commit(self, key: Key, response: dict[str, Any]) -> None:
+        stores.commit(self.store, response, known=key in self.stored)
+        self.stored.add(key)
+
+    def _documents(self, uuid: str) -> list[dict[str, Any]]:
+        """What has been committed of a job, all indices, by the files it was committed from where they are there."""
+        keys = [key for key in self.schedule.indices(uuid) if self.schedule.entries[key].state == "done"]
+        paths = [self.job_folder(self.schedule.entries[key]) / RESPONSE for key in keys]
+        if not all(path.exists() for path in paths):
+            return stores.documents_of_job(self.store, uuid)
+        return [read_json(path) for path in paths]
+
     def job_folder(self, entry: Entry) -> Path:
-        job = entry.job
-        name = file_name(job.name)[:60]
-        index = f".{job.index}" if job.index > 1 else ""
-        return self.folder / "jobs" / f"{name}-{file_name(job.uuid[-8:])}{index}"
+        if entry.key not in self.folders:
+            job = entry.job
+            name = file_name(job.name)[:60]
+            index = f".{job.index}" if job.index > 1 else ""
+            self.folders[entry.key] = self.folder / "jobs" / f"{name}-{file_name(job.uuid[-8:])}{index}"
+            self.of_folder[str(self.folders[entry.key])] = entry.key
+        return self.folders[entry.key]
 
     # What goes on
 
@@ -266,25 +287,28 @@ class _Runner:
         self.watch(self.views())
         while True:
             self.schedule.settle()
-            for key in self.schedule.ready():
-                self._start_if_free(key, workers)
-            running = [entry for entry in self.schedule if entry.state == "running"]
-            if not running:
+            ready = self.schedule.ready()
+            rivals = sum(not self._light(key) for key in ready)
+            for key in ready:
+                rivals -= self._start_if_free(key, workers, rivals) and not self._light(key)
+            if not any(entry.state == "running" for entry in self.schedule):
                 break
             self.watch(self.views())
             for name, code in workers.wait(self.tick_s):
-                key = next(entry.key for entry in running if str(self.job_folder(entry)) == name)
-                self._finish(key, code)
+                self._finish(self.of_folder[name], code)
         self.watch(self.views())
 
-    def _start_if_free(self, key: Key, workers: _Workers) -> None:
+    def _light(self, key: Key) -> bool:
+        return self.schedule.entries[key].cost_s < LIGHT_S
+
+    def _start_if_free(self, key: Key, workers: _Workers, rivals: int) -> bool:
+        """Start a job if it may now; ``rivals`` that are not light are ready, this one included if it is not."""
         entry = self.schedule.entries[key]
         free = self.cores - sum(self.threads.values())
-        light = entry.cost_s < LIGHT_S
+        light = self._light(key)
         needed = min(self.cores, int(entry.job.metadata.get("min_cores", 1)))
-        if free < needed and not light:
-            return
-        rivals = sum(not self.schedule.entries[other].cost_s < LIGHT_S for other in self.schedule.ready())
+        if len(workers.at_work) - len(self.threads) >= LIGHT_A_CORE * self.cores if light else free < needed:
+            return False
         threads = max(1, min(int(entry.job.metadata.get("max_threads", 1)), free // max(1, rivals)))
         self._write_order(entry)
         workers.start(self.job_folder(entry), threads)
@@ -292,6 +316,7 @@ class _Runner:
         self.started[key] = time.monotonic()
         if not light:
             self.threads[key] = max(threads, needed)
+        return True
 
     def _write_order(self, entry: Entry) -> None:
         folder = self.job_folder(entry)
@@ -301,7 +326,7 @@ class _Runner:
             left.unlink(missing_ok=True)
         inputs: list[dict[str, Any]] = []
         if entry.job.config.resolve_references:
-            inputs = stores.with_references(self.store, set(entry.job.input_uuids))
+            inputs = stores.with_references(self._documents, set(entry.job.input_uuids))
             _refuse_foreign(inputs, self.trusted, self.folder / "store")
         unsettled = {uuid for uuid in entry.parents if not self.schedule.settled(uuid)}
         order = {
@@ -320,7 +345,7 @@ class _Runner:
         self.elapsed[key] = time.monotonic() - self.started[key]
         if (folder / RESPONSE).exists():
             response = read_json(folder / RESPONSE)
-            stores.commit(self.store, response)
+            self._commit(key, response)
             self._take(key, response)
             return
         if code == EXIT_NO_SPACE:
@@ -346,20 +371,23 @@ class _Runner:
 
     def views(self) -> tuple[JobView, ...]:
         now = time.monotonic()
-        return tuple(
-            JobView(
-                name=entry.job.name,
-                uuid=entry.job.uuid,
-                index=entry.job.index,
-                state=entry.state,
-                folder=self.job_folder(entry),
-                metadata=entry.job.metadata,
-                elapsed_s=now - self.started[key] if entry.state == "running" else self.elapsed.get(key),
-                expected_s=entry.cost_s,
-                error=self.errors.get(key),
-                found_done=key in self.found_done,
-            )
-            for key, entry in self.schedule.entries.items()
+        for key, entry in self.schedule.entries.items():
+            if entry.state == "running" or key not in self.shown or self.shown[key].state != entry.state:
+                self.shown[key] = self._view(key, entry, now)
+        return tuple(self.shown[key] for key in self.schedule.entries)
+
+    def _view(self, key: Key, entry: Entry, now: float) -> JobView:
+        return JobView(
+            name=entry.job.name,
+            uuid=entry.job.uuid,
+            index=entry.job.index,
+            state=entry.state,
+            folder=self.job_folder(entry),
+            metadata=entry.job.metadata,
+            elapsed_s=now - self.started[key] if entry.state == "running" else self.elapsed.get(key),
+            expected_s=entry.cost_s,
+            error=self.errors.get(key),
+            found_done=key in self.found_done,
         )
 
     def result(self) -> RunResult:

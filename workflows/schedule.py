@@ -11,6 +11,7 @@ from jobflow.core.reference import OnMissing
 
 Key = tuple[str, int]
 State = Literal["waiting", "running", "done", "failed", "blocked", "stopped"]
+LOST: tuple[State, ...] = ("failed", "blocked", "stopped")
 
 
 @dataclass
@@ -45,6 +46,8 @@ class Schedule:
     _indices: dict[str, list[Key]] = field(default_factory=dict)
     _spawned: dict[str, set[str]] = field(default_factory=dict)
     _halted: bool = False
+    _looked_at: tuple[int, int] = (0, 0)
+    _urgent: tuple[tuple[int, int], dict[str, float]] = ((0, 0), {})
 
     def add(self, flow: Flow, spawner: Key | None = None, *, awaited: bool = True) -> list[Key]:
         """Take in a flow; ``awaited`` says whether those who wait for ``spawner`` wait for it too."""
@@ -69,13 +72,24 @@ class Schedule:
         """The jobs that may start now, most urgent first."""
         if self._halted:
             return []
-        urgency = self._urgency()
         able = [key for key, entry in self.entries.items() if entry.state == "waiting" and self._may_start(entry)]
+        if len(able) < 2:
+            return able
+        # That of a job that waits is made of jobs that wait: it stays until some are added or given up.
+        if self._urgent[0] != (now := self._known_and_lost()):
+            self._urgent = now, self._urgency()
+        urgency = self._urgent[1]
         return sorted(able, key=lambda key: -urgency[key[0]])
+
+    def _known_and_lost(self) -> tuple[int, int]:
+        """Changes whenever a job is added, fails or is given up."""
+        return len(self.entries), sum(entry.state in LOST for entry in self.entries.values())
 
     def settle(self) -> list[Key]:
         """Give up the jobs that can never start; returns those newly given up."""
         given_up: list[Key] = []
+        if self._looked_at == self._known_and_lost():
+            return given_up
         while True:
             hopeless = [
                 entry
@@ -85,6 +99,7 @@ class Schedule:
                 and any(self._broken(parent) for parent in entry.parents if not self._encloses(parent, entry))
             ]
             if not hopeless:
+                self._looked_at = self._known_and_lost()
                 return given_up
             for entry in hopeless:
                 entry.state = "blocked"
@@ -108,6 +123,10 @@ class Schedule:
         for entry in self.entries.values():
             if entry.state == "waiting":
                 entry.state = "stopped"
+
+    def indices(self, uuid: str) -> tuple[Key, ...]:
+        """All indices of a job that are known."""
+        return tuple(self._indices.get(uuid, ()))
 
     def last(self, uuid: str) -> Key | None:
         """The newest index of a job that has been replaced, if the job is known."""
@@ -146,7 +165,7 @@ class Schedule:
         keys = self._indices.get(uuid, [])
         return (
             not keys
-            or any(self.entries[key].state in ("failed", "blocked", "stopped") for key in keys)
+            or any(self.entries[key].state in LOST for key in keys)
             or any(self._broken(child) for child in self._spawned.get(uuid, ()))
         )
 
@@ -171,14 +190,21 @@ class Schedule:
             for uuid in spawned:
                 children.setdefault(uuid, set()).update(children.get(spawner, set()) - spawned)
         urgency: dict[str, float] = {}
-
-        def of(uuid: str, path: frozenset[str] = frozenset()) -> float:
-            if uuid not in urgency:
-                below = [of(child, path | {uuid}) for child in children.get(uuid, ()) if child not in path]
+        for start in self._indices:
+            # Without recursion, for a chain may be longer than Python's stack; what is on the path is passed over.
+            path, on_path = [(start, iter(children.get(start, ())))], {start}
+            while path:
+                uuid, rest = path[-1]
+                child = next((one for one in rest if one not in urgency and one not in on_path), None)
+                if child is not None:
+                    path.append((child, iter(children.get(child, ()))))
+                    on_path.add(child)
+                    continue
+                path.pop()
+                on_path.discard(uuid)
+                below = [urgency.get(one, 0.0) for one in children.get(uuid, ())]
                 urgency[uuid] = cost.get(uuid, 0.0) + max(below, default=0.0)
-            return urgency[uuid]
-
-        return {uuid: of(uuid) for uuid in self._indices}
+        return urgency
 
 
 def expected_makespan_s(flow: Flow, cores: int) -> float:

@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +82,13 @@ def _open(folder: Path) -> JobStore:
     return store
 
 
-def commit(store: JobStore, response: dict[str, Any]) -> None:
+def commit(store: JobStore, response: dict[str, Any], *, known: bool = True) -> None:
     """Store what a job returned, its output and what it spawned, in one step.
+
+    Parameters
+    ----------
+    known
+        Whether the job may be there already. MontyDB has no index: to find out it reads all that is stored.
 
     Raises
     ------
@@ -93,7 +98,12 @@ def commit(store: JobStore, response: dict[str, Any]) -> None:
         The store cannot be written to.
     """
     with sqlite_in_words(_folder(store)):
-        store.update(response, key=["uuid", "index"], save=False)
+        if known:
+            store.update(response, key=["uuid", "index"], save=False)
+        else:
+            from monty.json import jsanitize
+
+            store.docs_store._collection.insert_one(jsanitize(response, allow_bson=True))
 
 
 def committed(store: JobStore) -> Iterator[dict[str, Any]]:
@@ -103,19 +113,26 @@ def committed(store: JobStore) -> Iterator[dict[str, Any]]:
         yield from store.query({}, properties=kept)
 
 
-def with_references(store: JobStore, uuids: frozenset[str] | set[str]) -> list[dict[str, Any]]:
-    """The documents of ``uuids``, all indices, and of what their outputs refer to."""
+def with_references(
+    find: Callable[[str], Iterable[dict[str, Any]]], uuids: frozenset[str] | set[str]
+) -> list[dict[str, Any]]:
+    """The documents that ``find`` has of ``uuids``, all indices, and of what their outputs refer to."""
     from jobflow.core.reference import find_and_get_references
 
     documents, wanted, seen = [], set(uuids), set[str]()
-    with sqlite_in_words(_folder(store)):
-        while wanted:
-            uuid = wanted.pop()
-            seen.add(uuid)
-            for document in store.query({"uuid": uuid}):
-                documents.append({key: document[key] for key in ("uuid", "index", "output")})
-                wanted |= {reference.uuid for reference in find_and_get_references(document["output"])} - seen
+    while wanted:
+        uuid = wanted.pop()
+        seen.add(uuid)
+        for document in find(uuid):
+            documents.append({key: document[key] for key in ("uuid", "index", "output")})
+            wanted |= {reference.uuid for reference in find_and_get_references(document["output"])} - seen
     return documents
+
+
+def documents_of_job(store: JobStore, uuid: str) -> list[dict[str, Any]]:
+    """All indices of one job."""
+    with sqlite_in_words(_folder(store)):
+        return list(store.query({"uuid": uuid}))
 
 
 def _folder(store: JobStore) -> Path:
