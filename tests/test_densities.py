@@ -162,6 +162,32 @@ def test_gpaw_level_is_its_orbital_with_or_without_spinors(tmp_path, soc):
     assert np.array(peak) / density.steps.shape * 4 == pytest.approx([1, 2, 2], abs=0.2)
 
 
+@pytest.mark.engine
+@pytest.mark.parametrize(("fraction", "band"), [(None, 1), (0.5, 2)])
+def test_spinors_are_mixed_with_the_fraction_of_exchange_that_was_asked(tmp_path, fraction, band):
+    """What HSE06 adds to the second band lifts it past the third only where there is twice as much of it."""
+    import json
+
+    gpaw = pytest.importorskip("gpaw")
+    from ase import Atoms
+
+    atoms = Atoms("He", positions=[[1.0, 2.0, 2.0]], cell=[4, 4, 5], pbc=True)
+    atoms.calc = gpaw.GPAW(mode={"name": "pw", "ecut": 200}, xc="PBE", nbands=3, txt=None)
+    atoms.get_potential_energy()
+    atoms.calc.write(str(tmp_path / "wavefunctions.gpw"), mode="all")
+    energies = atoms.calc.eigenvalues()[0, 0]
+    correction = [0.0, 0.6 * (energies[2] - energies[1]), 0.0]
+    row = {"pbe_eV": [energies.tolist()], "correction_eV": [correction]}
+    (tmp_path / "hybrid.json").write_text(json.dumps({"0:0:3": row}))
+    found = of_level(spin="spinor", band_index=3, degeneracy=2).model_copy(
+        update={"spin_polarized": False, "theory": LevelOfTheory.named("hse06+soc", exact_exchange=fraction)}
+    )
+    (density,) = level_densities(tmp_path, found)
+    wave = atoms.calc.get_pseudo_wave_function(band, 0, 0)
+    expected = StateDensity.of(np.abs(wave) ** 2, np.diag([4.0, 4.0, 5.0]), model="m")
+    assert np.abs(density.steps - expected.steps).max() <= 3
+
+
 def test_a_flow_reads_densities_where_it_is_asked_to(tmp_path):
     from midgap.workflows.densities import level_densities as job
     from midgap.workflows.flows import LevelFlowMaker

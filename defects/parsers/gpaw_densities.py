@@ -12,6 +12,7 @@ from midgap.defects.densities import StateDensity
 from midgap.defects.parsers.densities import bands_of, named
 from midgap.defects.report import Level, LevelReport
 from midgap.structures.errors import InputError
+from midgap.structures.theory import HSE_FRACTION, LevelOfTheory
 
 
 def gpaw_densities(path: Path, report: LevelReport, wanted: list[tuple[int, Level]]) -> list[StateDensity]:
@@ -35,7 +36,7 @@ def gpaw_densities(path: Path, report: LevelReport, wanted: list[tuple[int, Leve
     except Exception as error:  # whatever GPAW says to a file that is none, or has no wavefunctions
         raise InputError(f"GPAW finds no wavefunctions in {path} ({type(error).__name__}: {error}).") from None
     channels = int(calc.get_number_of_spins())
-    mixed = _mixing(calc, path.parent / "hybrid.json") if report.spin_orbit else None
+    mixed = _mixing(calc, path.parent / "hybrid.json", report.theory) if report.spin_orbit else None
     source = f"{path.name}, pseudo orbitals of PBE" + (", mixed by spin-orbit coupling" if mixed is not None else "")
     orbitals: dict[tuple[int, int], np.ndarray] = {}
 
@@ -55,7 +56,7 @@ def gpaw_densities(path: Path, report: LevelReport, wanted: list[tuple[int, Leve
     return found
 
 
-def _mixing(calc: Any, hybrid: Path) -> tuple[int, np.ndarray]:
+def _mixing(calc: Any, hybrid: Path, theory: LevelOfTheory) -> tuple[int, np.ndarray]:
     """The first scalar band, and coefficients of the spinors at the first k-point, shape (spinor, 2 x band)."""
     from gpaw.occupations import FermiDiracCalculator
     from gpaw.spinorbit import soc_eigenstates
@@ -66,7 +67,9 @@ def _mixing(calc: Any, hybrid: Path) -> tuple[int, np.ndarray]:
         done = json.loads(hybrid.read_text())
         first, last = (int(part) for part in next(iter(done)).split(":")[1:])
         rows = [done[f"{k}:{first}:{last}"] for k in range(len(calc.get_ibz_k_points()))]
-        energies = np.stack([np.array(row["pbe_eV"]) + np.array(row["correction_eV"]) for row in rows], axis=1)
+        # The file holds the correction of HSE06's own fraction, in which it is linear.
+        scale = (theory.exact_exchange or HSE_FRACTION) / HSE_FRACTION
+        energies = np.stack([np.array(row["pbe_eV"]) + scale * np.array(row["correction_eV"]) for row in rows], axis=1)
     # An occupation calculator of its own: the one of a fixed-moment run knows no spinors.
     states = soc_eigenstates(calc, n1=first, n2=last, eigenvalues=energies, occcalc=FermiDiracCalculator(0.01))
     return first, np.asarray(states[0].v_mn)
