@@ -44,6 +44,16 @@ def command(
         typer.Option(metavar="F", help="Of the emission, as midgap levels tells it: for the radiative lifetime."),
     ] = None,
     refractive_index: Annotated[float, typer.Option(metavar="N", help="Of the surroundings, for the lifetime.")] = 1.0,
+    coupling: Annotated[
+        float | None,
+        typer.Option(
+            metavar="W",
+            help="Electron-phonon coupling of carrier and level, eV/(amu^½ Å): for the capture without light.",
+        ),
+    ] = None,
+    volume: Annotated[
+        float | None, typer.Option(metavar="ANG3", help="Of the cell that the coupling was computed in.")
+    ] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw diagram and line: a .png, .pdf or .svg file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")] = False,
 ) -> None:
@@ -58,6 +68,8 @@ def command(
         sigma_eV=None if broadening is None else broadening / 1e3,
         oscillator_strength=oscillator_strength,
         refractive_index=refractive_index,
+        coupling_eV=coupling,
+        volume_ang3=volume,
     )
     if picture is not None:
         from midgap.report.energetics import emission_figure
@@ -96,11 +108,17 @@ def _print(report: EmissionReport) -> None:
         [f"{line.temperature_K:g}", f"{line.peak_eV:.3f}", f"{1e3 * line.fwhm_eV:.0f}", f"{1e3 * line.sigma_eV:.1f}"]
         for line in report.lines
     ]
-    console.print(plain_table(["T, K", "peak, eV", "FWHM, meV", "broadened by, meV"], rows))
+    if rows:
+        console.print(plain_table(["T, K", "peak, eV", "FWHM, meV", "broadened by, meV"], rows))
     if report.lifetime is not None:
         found = report.lifetime
         console.print(
             f"radiative lifetime [bold]{found.lifetime_ns:.3g} ns[/] at {found.energy_eV:.2f} eV, n = {found.refractive_index:g}"
         )
+    if report.capture is not None:
+        barrier = "none" if report.capture.barrier_eV is None else f"{report.capture.barrier_eV:.2f} eV"
+        console.print(f"capture without light, one mode; the parabolas cross above the excited minimum by {barrier}")
+        rates = zip(report.capture.temperatures_K, report.capture.coefficient_cm3_per_s, strict=True)
+        console.print(plain_table(["T, K", "C, cm³/s"], [[f"{t:g}", f"{c:.2e}"] for t, c in rates]))
     for warning in report.warnings:
         console.print(f"[yellow]•[/] {warning}")

@@ -10,6 +10,7 @@ from midgap.defects.band_edges import band_edges
 from midgap.defects.configuration_coordinate import ConfigurationCoordinate
 from midgap.defects.emission import Host, PathPoint, Screening, emission_diagram
 from midgap.defects.lineshape import Coupling, Lineshape, lineshape
+from midgap.defects.nonradiative import Capture, capture
 from midgap.defects.parsers import read_folder
 from midgap.defects.radiative import RadiativeLifetime, radiative_lifetime
 from midgap.defects.site import DefectSite, find_defect
@@ -143,6 +144,8 @@ class EmissionReport(Document):
         The emission at each temperature, from the zero-phonon line.
     lifetime
         Radiative, at the mean energy of the first line; None where no oscillator strength was given.
+    capture
+        Without light, at the temperatures above zero; None where no coupling was given.
     """
 
     diagram: ConfigurationCoordinate
@@ -150,6 +153,7 @@ class EmissionReport(Document):
     coupling: Coupling
     lines: tuple[Lineshape, ...]
     lifetime: RadiativeLifetime | None = None
+    capture: Capture | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -162,6 +166,8 @@ def emission_report(
     sigma_eV: float | None = None,
     oscillator_strength: float | None = None,
     refractive_index: float = 1.0,
+    coupling_eV: float | None = None,
+    volume_ang3: float | None = None,
 ) -> EmissionReport:
     """The report of a study or a diagram.
 
@@ -177,19 +183,44 @@ def emission_report(
         See `midgap.defects.lineshape.lineshape`.
     oscillator_strength, refractive_index
         For the lifetime: of the emission, as `midgap levels` gives it, and of the surroundings.
+    coupling_eV, volume_ang3
+        For the capture without light: see `midgap.defects.nonradiative.capture`.
+
+    Raises
+    ------
+    InputError
+        The file is no study, or a coupling comes without its volume or a temperature.
     """
     diagram = read_diagram(path)
     coupling, warnings = read_coupling(path, diagram, modes)
     zero = diagram.zero_phonon_line_eV if zero_phonon_line_eV is None else zero_phonon_line_eV
-    lines = tuple(lineshape(zero, coupling, temperature_K=t, sigma_eV=sigma_eV) for t in temperatures_K)
+    lines: list[Lineshape] = []
+    for t in temperatures_K:
+        try:
+            lines.append(lineshape(zero, coupling, temperature_K=t, sigma_eV=sigma_eV))
+        except InputError as error:
+            # What captures without light often has no line.
+            if coupling_eV is None or oscillator_strength is not None:
+                raise
+            warnings = (*warnings, f"No line at {t:g} K: {error}")
     lifetime = None
     if oscillator_strength is not None:
         lifetime = radiative_lifetime(lines[0].mean_eV, oscillator_strength, refractive_index)
+    captured = None
+    if coupling_eV is not None:
+        warm = [t for t in temperatures_K if t > 0]
+        if volume_ang3 is None or not warm or coupling_eV <= 0 or volume_ang3 <= 0:
+            raise InputError(
+                "Capture without light needs a coupling and the volume of its cell, both positive, and a temperature above "
+                "zero."
+            )
+        captured = capture(diagram, coupling_eV, volume_ang3, warm, zero_phonon_line_eV=zero)
     return EmissionReport(
         diagram=diagram,
         zero_phonon_line_eV=zero,
         coupling=coupling,
-        lines=lines,
+        lines=tuple(lines),
         lifetime=lifetime,
+        capture=captured,
         warnings=(*diagram.warnings, *warnings),
     )

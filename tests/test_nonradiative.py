@@ -1,5 +1,7 @@
 """Multiphonon capture against closed formulas and another program."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy.special import gammaln
@@ -64,6 +66,17 @@ def test_hot_and_soft_is_activated_by_the_barrier():
     # at the crossing Q - Q₀ is the same for both
     expected = (kT[1] / kT[0]) ** -0.5 * np.exp(-barrier * (1 / kT[1] - 1 / kT[0]))
     assert found.coefficient_cm3_per_s[1] / found.coefficient_cm3_per_s[0] == pytest.approx(expected, rel=0.05)
+
+
+def test_the_command_line_of_capture(midgap, tmp_path):
+    """nonrad's example once more; half a quantum is 17 meV."""
+    path = GAN.write(tmp_path / "diagram.json")
+    words = ("emission", path, "--zpl", 1.0102, "--temperature", 0, "--temperature", 300, "--coupling", 0.00669174)
+    found = json.loads(midgap(*words, "--volume", 1100, "--json").out)["capture"]
+    assert found["temperatures_K"] == [300.0]
+    assert found["coefficient_cm3_per_s"] == pytest.approx([6.2724e-10], rel=1e-3)
+    assert "6.27e-10" in midgap(*words, "--volume", 1100).out
+    assert "needs a coupling and the volume" in midgap(*words, code=2).err
 
 
 def test_what_cannot_be_captured_is_refused():
