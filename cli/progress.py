@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from midgap.workflows.tasks import TASKS
+
 if TYPE_CHECKING:
     from midgap.workflows.local import JobView
 
@@ -48,8 +50,8 @@ def what(job: JobView) -> str:
     task, label = job.metadata.get("task"), job.metadata.get("label")
     if label is None:
         return job.name
-    if task in ("relax", "static"):
-        return f"{label}: {'relax, ' if task == 'relax' else ''}{job.metadata.get('theory', '')}"
+    if task in TASKS:
+        return f"{label}: {'' if task == 'static' else f'{task}, '}{job.metadata.get('theory', '')}"
     return f"{label}: {task}"
 
 
@@ -146,7 +148,7 @@ class Progress:
 
 
 def _is_calculation(job: JobView) -> bool:
-    return job.metadata.get("task") in ("relax", "static")
+    return job.metadata.get("task") in TASKS
 
 
 def _is_timed(job: JobView) -> bool:

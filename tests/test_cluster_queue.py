@@ -66,6 +66,13 @@ def test_cores_within_what_the_engine_has_and_time_within_what_the_queue_grants(
     assert needs(HARD | {"walltime_s": 7200.0}, queue) == Needs(32, 1, 200.0, 7200)
 
 
+def test_forces_are_no_light_work():
+    """What vibrations and dielectric constants are made of asks for what a static run of the same cost does."""
+    queue = SLURM.model_copy(update={"engines": {"vasp": EngineQueue(max_ranks=32)}})
+    assert needs(HARD | {"task": "forces"}, queue) == needs(HARD, queue)
+    assert needs(HARD | {"task": "collect"}, queue).memory_GB < 10
+
+
 def test_every_job_of_a_flow_is_told_also_those_made_later():
     models = build_models("Cs4PbBr6", charges=[0], clusters=False)
     maker = LevelFlowMaker(queue=SLURM)

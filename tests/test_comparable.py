@@ -63,7 +63,11 @@ def test_a_study_names_the_two_folders(tmp_path, shared_data):
     for name, structure in (("here", computed(cutoff_eV=300.0)), ("there", computed(cutoff_eV=340.0))):
         (tmp_path / name).mkdir()
         CalculationResult(
-            model=model, task="static", total_energy_eV=-1.0, electronic_structure=structure, provenance=structure.provenance
+            model=model,
+            task="static",
+            total_energy_eV=-1.0,
+            electronic_structure=structure,
+            provenance=structure.provenance,
         ).write(tmp_path / name / "result.json")
     assert read_folder(tmp_path / "here").electronic_structure.total_energy_eV == -1.0
     defects = [{"folder": str(host.parent / "q=0")}]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import PositiveFloat, PositiveInt
 
 from midgap.defects.electronic_structure import ElectronicStructure, Provenance
@@ -11,8 +9,7 @@ from midgap.defects.excitations import Promotion
 from midgap.structures.document import Document, FloatArray
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
-
-Task = Literal["relax", "static", "forces"]
+from midgap.workflows.tasks import Task as Task
 
 
 class Calculation(Document):

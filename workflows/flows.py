@@ -447,7 +447,7 @@ class LevelFlowMaker(Maker):
         made.name = job_name(calculation)
         made.metadata.update(
             model=model.name,
-            label=model.label,
+            label=model.label + (f", {calculation.promotion.label}" if calculation.promotion else ""),
             task=task,
             theory=theory.label,
             engine=engine,

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from midgap.structures.document import Document
 from midgap.structures.errors import InputError
+from midgap.workflows.tasks import TASKS
 
 Scheduler = Literal["slurm", "pbs", "shell"]
 
@@ -118,7 +119,7 @@ def needs(metadata: Mapping[str, Any], queue: Queue) -> Needs:
     """
     wanted_s = metadata.get("walltime_s")
     longest = int(3600 * queue.max_walltime_h) if wanted_s is None else int(wanted_s)
-    if metadata.get("task") not in ("relax", "static"):
+    if metadata.get("task") not in TASKS:
         return Needs(1, 1, LIGHT_GB, min(LIGHT_S, longest) if wanted_s is None else longest)
     engine = queue.engines.get(str(metadata.get("engine")), EngineQueue())
     threads = engine.threads or int(metadata.get("max_threads", 1))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from midgap.workflows.cluster.ends import why
+from midgap.workflows.tasks import TASKS
 
 State = Literal["waiting", "ready", "queued", "running", "ending", "done", "failed", "cancelled", "paused"]
 
@@ -66,7 +67,7 @@ class QueueJob:
 
     @property
     def calculates(self) -> bool:
-        return self.metadata.get("task") in ("relax", "static")
+        return self.metadata.get("task") in TASKS
 
 
 def view_of(document: Mapping[str, Any]) -> QueueJob:
