@@ -4,7 +4,8 @@
 
 Emitters that change to any other level after exponential times. Prints a JSON object for each: how many realisations gave
 how many levels; of those with the true number, each rate's relative bias with standard error, the part of the intervals at
-95 % that hold it, and that part's own exact binomial interval.
+95 % that hold it, and that part's own exact binomial interval; in which part of them the analysis warns that stays are too
+short for that.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from scipy.stats import beta
 
 from midgap.experiment.blinking.change_points import find_change_points
-from midgap.experiment.blinking.levels import cluster_levels
+from midgap.experiment.blinking.levels import CLEAR, cluster_levels
 
 CASES: tuple[tuple[tuple[float, ...], float, float], ...] = (
     # rates (counts a second), mean dwell time (s), duration (s)
@@ -28,7 +29,10 @@ CASES: tuple[tuple[tuple[float, ...], float, float], ...] = (
     ((6200.0, 23_000.0), 0.3, 20.0),
     ((5000.0, 10_000.0), 0.25, 20.0),
     ((5000.0, 10_000.0), 0.05, 10.0),
+    ((5000.0, 10_000.0), 0.03, 5.0),
+    ((5000.0, 10_000.0), 0.02, 5.0),
     ((7000.0, 10_000.0), 0.3, 20.0),
+    ((7000.0, 10_000.0), 0.05, 10.0),
     ((2000.0, 20_000.0), 0.02, 10.0),
     ((1500.0, 6000.0, 12_000.0), 0.1, 20.0),
     ((5000.0, 10_000.0), 0.01, 5.0),
@@ -50,15 +54,20 @@ def telegraph(random: np.random.Generator, rates: tuple[float, ...], dwell_s: fl
 def run(rates: tuple[float, ...], dwell_s: float, duration_s: float, realisations: int) -> dict[str, Any]:
     """One case."""
     begun, numbers, values, held = time.process_time(), Counter[int](), [], []
+    clearness = []
     for seed in range(realisations):
         photons = telegraph(np.random.default_rng(seed), rates, dwell_s, duration_s)
         levels = cluster_levels(photons, find_change_points(photons), duration_s)
         numbers[len(levels.rate_cps)] += 1
         if len(levels.rate_cps) == len(rates):
             values.append([rate.value for rate in levels.rate_cps])
+            clearness.append(levels.clearness)
             held.append([rate.contains(truth) for rate, truth in zip(levels.rate_cps, rates, strict=True)])
     result: dict[str, Any] = {"levels_found": {str(n): numbers[n] for n in sorted(numbers)}}
     found, inside = np.array(values, dtype=float), np.array(held)
+    if len(rates) > 1 and len(found):
+        result["clearness"] = np.mean(clearness, axis=0).round(1).tolist()
+        result["warned"] = round(float(np.mean(np.min(clearness, axis=1) < CLEAR)), 3)
     for i, truth in enumerate(rates):
         if len(found) > 1:
             n, k = len(found), int(inside[:, i].sum())

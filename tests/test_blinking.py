@@ -15,7 +15,14 @@ from midgap.experiment.blinking import change_point_kernel as kernel
 from midgap.experiment.blinking.change_points import find_change_points, threshold
 from midgap.experiment.blinking.dwell_times import DwellTimes, dwell_times, fit_power_law, fit_truncated_power_law
 from midgap.experiment.blinking.level_kernel import best_path
-from midgap.experiment.blinking.levels import cluster_levels, intensity_histogram, intensity_trace, on_fraction
+from midgap.experiment.blinking.levels import (
+    IntensityLevels,
+    cluster_levels,
+    intensity_histogram,
+    intensity_trace,
+    on_fraction,
+)
+from midgap.experiment.records import Quantity
 from midgap.structures.errors import InputError
 
 
@@ -141,6 +148,29 @@ def test_number_and_rates_of_levels(rates, dwell_s):
             assert (levels.end_time_s - levels.start_time_s).sum() == pytest.approx(40.0)
             assert (np.diff(levels.level) != 0).all()
     assert right >= 4
+
+
+def test_how_clear_stays_are_by_hand():
+    """Five stays each of 0.1 s at 1000 and at 2000 cps: a mean one tells 100 ln(1/2) + 100 and 200 ln 2 - 100 against the other
+    level, and two changes cost 2 ln(1500/9). Three times that is too little; stays of 0.2 s tell enough."""
+    for dwell_s, factor in ((0.1, 1.0), (0.2, 2.0)):
+        rate = np.array([1000.0, 2000.0])
+        levels = IntensityLevels(
+            first_photon=np.zeros(10), num_photons=np.tile(rate * dwell_s, 5), start_time_s=np.arange(10) * dwell_s,
+            end_time_s=np.arange(1, 11) * dwell_s, level=np.tile([0, 1], 5), rate_cps=tuple(Quantity(value=r) for r in rate),
+            time_fraction=[0.5, 0.5], label=("ON", "ON"), bic={2: 0.0}, background_cps=0.0, off_below=0.05, on_above=0.5,
+        )  # fmt: skip
+        cost = 2 * math.log(factor * 1500 / 9)
+        assert levels.clearness == pytest.approx([factor * 30.685 / cost, factor * 38.629 / cost], rel=1e-4)
+        said = levels.short_stays()
+        assert (said is None) == (dwell_s == 0.2) and (said is None or "1e+03 and 2e+03 cps" in said)
+
+
+def test_short_stays_are_told_of_simulated_emitters():
+    for rates, dwell_s, short in (((5000.0, 10_000.0), 0.01, True), ((5000.0, 10_000.0), 0.2, False), ((1000.0, 20_000.0), 0.005, True)):  # fmt: skip
+        time, _ = telegraph(np.random.default_rng(11), rates, dwell_s, 5.0)
+        levels = cluster_levels(time, find_change_points(time), 5.0)
+        assert (levels.short_stays() is not None) == short
 
 
 def test_path_is_the_best_of_all_paths():

@@ -195,6 +195,7 @@ def test_photon_hdf5_without_a_rate_says_what_it_takes(tmp_path):
         ({"timestamps": np.arange(100.0)}, "not a row of integers"),
         ({"timestamps": np.arange(100)[::-1]}, "run backwards"),
         ({"timestamps": np.array([1, 2**63 + 5], np.uint64)}, "run backwards"),
+        ({"timestamps": np.arange(100) - 50}, "begin at -50"),
         ({"timestamps_specs/timestamps_unit": None}, "no number photon_data/timestamps_specs"),
         ({"timestamps_specs/timestamps_unit": "4e-7"}, "no number photon_data/timestamps_specs"),
         ({"detectors": np.zeros(50, np.uint8)}, "fewer photons than timestamps"),

@@ -82,7 +82,7 @@ def gaussian_response(
     Raises
     ------
     InputError
-        The width or the bins are not positive.
+        The width or the bins are not positive, or the width is longer than the histogram.
     """
     from scipy.special import ndtr
 
@@ -91,6 +91,8 @@ def gaussian_response(
             f"A Gaussian response needs a positive width and positive bins, not {fwhm_ns} ns on {n_bins} bins of "
             f"{bin_width_ns} ns."
         )
+    if fwhm_ns >= n_bins * bin_width_ns:
+        raise InputError(f"A response {fwhm_ns:g} ns wide does not fit into a decay of {n_bins * bin_width_ns:.4g} ns.")
     centre = 0.5 * n_bins * bin_width_ns if centre_ns is None else centre_ns
     # A fit puts what is in a bin at its middle, which adds a twelfth of a bin squared to the variance (Sheppard).
     variance = fwhm_ns**2 / (8 * np.log(2))

@@ -229,6 +229,8 @@ def follow_blinking(found: ParticleAnalysis, stream: PhotonStream) -> dict[str, 
         found.notes["levels"] = str(error)
         return {}
     found.levels = levels
+    if (short := levels.short_stays()) is not None:
+        found.warnings.append(short)
     segments = levels.segments()
     if own.dtime is not None and found.decay is not None:
         segments = _with_lifetimes(found, own, time_s, levels, segments)

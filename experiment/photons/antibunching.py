@@ -142,7 +142,10 @@ def pulsed_g2(
     reach = int(pairs.lags[-1]) - half - min(nearest, max(room, 1)) + 1
     reach = min(reach, math.ceil(1e9 * LONGEST_CABLE_S / pairs.period_ns) + 1)
     if half < 1 or reach < abs(center_lag or 0):
-        raise InputError(f"{side_n} side peaks do not fit into pulse lags of up to {pairs.lags[-1]}.")
+        where = "" if center_lag is None else f" around the pulse lag {center_lag}"
+        raise InputError(
+            f"{side_n} side peaks{where} do not fit into pulse lags of up to {pairs.lags[-1]}, as far as pairs are counted."
+        )
     warnings: list[str] = []
     if nearest > room >= 1:
         warnings.append(

@@ -78,11 +78,12 @@ class PhotonHdf5:
         for start in range(0, self._times.shape[0], n_records):
             which = slice(start, start + n_records)
             with _damage_in_words(self.path):
-                time = self._times[which].astype(np.int64)
-            if time.min() < 0:
+                stamps = self._times[which]
+            if stamps.min() < 0:
                 raise InputError(
-                    f"{self.path}: its time stamps begin at {time.min()}; they must count from 0 on, so subtract the first."
+                    f"{self.path}: its time stamps begin at {stamps.min()}; they must count from 0 on, so subtract the first."
                 )
+            time = stamps.astype(np.int64)
             if np.any(np.diff(time) < 0) or time[0] < last:
                 raise InputError(
                     f"{self.path}: the time stamps run backwards near photon {start}; sort the file first."

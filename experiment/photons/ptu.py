@@ -66,7 +66,10 @@ class PtuFile:
         self.duration = 0
         self.warnings: tuple[str, ...] = ()
         self.source_sha256 = ""
-        self.empty()  # units that cannot be are told now
+        try:
+            self.empty()  # units that cannot be are told now
+        except InputError as error:
+            raise InputError(f"{self.path}: {error}") from None
 
     def empty(self) -> PhotonStream:
         """A stream of this file's units without photons."""
@@ -167,13 +170,14 @@ class PtuFile:
 
     def _complaints(self, read: int, disorder: int) -> Iterator[str]:
         promised = self.header.n_records
-        held = (self.path.stat().st_size - self._ptu.record_offset) / 4
+        held, rest = divmod(self.path.stat().st_size - self._ptu.record_offset, 4)
+        piece = " and a piece of one" if rest else ""
         if not promised:
             yield f"The header does not say how many records there are; all {read} in the file are used."
         elif read < promised:
-            yield f"The header promises {promised} records, the file holds {held:.10g}: it is truncated."
+            yield f"The header promises {promised} records, the file holds {held}{piece}: it is truncated."
         elif held > promised:
-            yield f"The header promises {promised} records, the file holds {held:.10g}; those promised are used."
+            yield f"The header promises {promised} records, the file holds {held}{piece}; those promised are used."
         if disorder:
             yield f"{disorder} photons were recorded out of order, by up to {DISORDER} time units, and have been sorted."
 
@@ -215,13 +219,15 @@ def _open(path: Path) -> Any:
     try:
         return ptufile.PtuFile(head)
     except Exception as error:  # a damaged header raises whatever its bytes lead to
-        raise InputError(f"{path} is not a readable PTU file ({_first_line(error)}).") from None
+        raise InputError(
+            f"{path} is not a readable PTU file: its header is damaged or ends early ({_first_line(error)})."
+        ) from None
     finally:
         logger.disabled = disabled
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+    return (str(error).splitlines() or [type(error).__name__])[0].replace("@ 'BytesIO' ", "")[:120]
 
 
 def _record_name(ptu: Any) -> str | None:

@@ -80,8 +80,10 @@ def survey(
     Raises
     ------
     InputError
-        There are no photons, or more trace bins than `stream.MOST_TRACE_BINS`.
+        There are no photons, or more trace bins than `stream.MOST_TRACE_BINS`; one channel given twice.
     """
+    if detectors is not None and detectors[0] == detectors[1]:
+        raise InputError(f"Pairs are of photons on two detectors; channel {detectors[0]} is given twice.")
     counter = _Counter(bin_s, detectors, n_side, gate_ns)
     for piece in pieces:
         counter.add(piece)
@@ -132,7 +134,7 @@ class _Counter:
         bins = int(max(piece.duration, int(piece.time[-1]) + 1) / width) + 1
         if bins > MOST_TRACE_BINS:
             raise InputError(
-                f"The photons spread over {piece.duration_s:.3g} s, more than {MOST_TRACE_BINS} bins of {self.bin_s} s: "
+                f"The photons spread over {piece.duration_s:.3g} s, more than {MOST_TRACE_BINS} bins of {self.bin_s:g} s: "
                 "the times are damaged, or the bins too short."
             )
         if bins > len(self.trace):
