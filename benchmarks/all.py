@@ -3,11 +3,12 @@
     python benchmarks/all.py [--only NAME ...] [--quick] [--shared ../shared/data] [--peers PYTHON] [--list]
 
 Runs the benchmarks one after the other, keeps what each prints under ``results/``, and writes ``results/summary.md``:
-target, figure, met or missed. What is not run keeps the row of its last run, with its date. ``--quick`` takes fewer
-realisations, for a look at whether all runs. ``--peers`` is a Python with pycorrelate and tttrlib, for the photons;
-the others make their peers' environments themselves. On a quiet machine: wall times are taken.
+target, figure, met or missed. What is not run keeps the row of its last run, with its date. ``--quick`` is a look at
+whether all runs: little of everything, printed, kept in a folder that is thrown away. ``--peers`` is a Python with
+pycorrelate and tttrlib, for the photons; the others make their peers' environments themselves. On a quiet machine: wall
+times are taken. The exit code is 1 if a benchmark failed.
 
-Expected time: ``--list`` says it for each; about 5 hours in all, of which the fuzzing 2.5.
+Expected time: ``--list`` says it for each; about 5 hours in all, of which the fuzzing 2.5. Quick: about 40 minutes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -44,6 +46,7 @@ class Benchmark:
     words: Callable[[argparse.Namespace], list[str]]
     claims: Callable[[list[Any]], Iterable[Claim]]
     file: str | None = None
+    """In the folder of ``--out``."""
 
 
 def objects(text: str) -> list[Any]:
@@ -100,6 +103,28 @@ def of_photons(found: list[Any]) -> Iterator[Claim]:
         yield Claim(f"g2 at pulse lags beside {name}", "pycorrelate: 20 times; tttrlib: not slower", json.dumps(value))
     if "large" in one:
         yield Claim("a file of 2 GB", "bounded memory", json.dumps(one["large"]))
+
+
+def of_pairs(found: list[Any]) -> Iterator[Claim]:
+    for name, one in merged(found).items():
+        for peer, most in (("pycorrelate", 20.0), ("tttrlib", 1.0)):
+            if peer in one:
+                slower = one[peer]["slower"]
+                yield Claim(
+                    f"{name}: pairs beside {peer}", f"{most:g} times its speed", f"{slower} times", slower >= most
+                )
+
+
+def of_empty_jobs(found: list[Any]) -> Iterator[Claim]:
+    runs = found[-1]["runs"]
+    few = next(run["cpu_ms_a_job"] for run in runs if run["jobs"] > 1)
+    last = runs[-1]
+    yield Claim(
+        f"{last['jobs']} jobs that do nothing",
+        "twice the time a job of ten, no more",
+        f"{last['cpu_ms_a_job']} ms CPU a job, of {runs[1]['jobs']}: {few} ms",
+        last["cpu_ms_a_job"] <= 2 * few,
+    )
 
 
 def of_coverage(found: list[Any]) -> Iterator[Claim]:
@@ -204,22 +229,40 @@ def realisations(asked: argparse.Namespace) -> str:
     return "20" if asked.quick else "200"
 
 
+def peers(asked: argparse.Namespace) -> list[str]:
+    return ["--peers", asked.peers] if asked.peers else []
+
+
+def to(asked: argparse.Namespace, file: str = "") -> list[str]:
+    return ["--out", str(asked.out / file)]
+
+
 BENCHMARKS: dict[str, Benchmark] = {
-    "parse_vasprun": Benchmark(10, lambda a: [*vaspruns(a), "--megabytes", "50" if a.quick else "500"], of_parsing, "parse_vasprun.json"),
-    "peers": Benchmark(4, lambda a: ["--gan", str(a.shared / "vasp" / "GaN-Mg_Ga")], of_peers, "peers.json"),
-    "photons_speed": Benchmark(
-        8, lambda a: (["--peers", a.peers] if a.peers else []) + ([] if a.quick else ["--gigabytes", "2"]), of_photons
+    "parse_vasprun": Benchmark(
+        10, lambda a: [*vaspruns(a), "--megabytes", "50" if a.quick else "500", *to(a, "parse_vasprun.json")],
+        of_parsing, "parse_vasprun.json",
     ),
+    "peers": Benchmark(4, lambda a: ["--gan", str(a.shared / "vasp" / "GaN-Mg_Ga"), *to(a)], of_peers, "peers.json"),
+    "photons_speed": Benchmark(
+        8, lambda a: peers(a) + (["--photons", "1e6"] if a.quick else ["--gigabytes", "2"]), of_photons
+    ),
+    "photons_pairs": Benchmark(3, lambda a: ["--photons", "200000" if a.quick else "10000000", *peers(a)], of_pairs),
     "photons_coverage": Benchmark(40, lambda a: ["--realisations", realisations(a)], of_coverage),
     "photons_levels": Benchmark(15, lambda a: ["--realisations", realisations(a)], of_coverage),
     "lifetime_coverage": Benchmark(15, lambda a: [realisations(a)], of_lifetimes),
-    "comparison": Benchmark(3, lambda a: ["--out", str(RESULTS / "comparison.json")], of_comparison, "comparison.json"),
-    "kill_resume": Benchmark(10, lambda a: ["--kills", "4" if a.quick else "20"], of_kills),
+    "comparison": Benchmark(
+        3, lambda a: [*(["--particles", "1,500", "--ensembles", "200"] if a.quick else []), *to(a, "comparison.json")],
+        of_comparison, "comparison.json",
+    ),
+    "kill_resume": Benchmark(10, lambda a: ["--kills", "2" if a.quick else "20"], of_kills),
     "flow_overhead": Benchmark(9, lambda a: ["--preset", "quick" if a.quick else "demo"], of_flow),
+    "empty_jobs": Benchmark(2, lambda a: [*(["--jobs", "1", "10", "50"] if a.quick else []), *to(a)], of_empty_jobs, "empty_jobs.json"),
     "cluster_overhead": Benchmark(12, lambda a: ["--jobs", "5" if a.quick else "50"], of_cluster),
-    "generality": Benchmark(10, lambda a: [], of_generality, "generality.json"),
-    "size": Benchmark(4, lambda a: ["--atoms", "22", "66", "176"] if a.quick else [], of_size, "size.json"),
-    "fuzz": Benchmark(150, lambda a: ["--seconds", "10" if a.quick else "600"], of_fuzzing, "fuzz.json"),
+    "generality": Benchmark(
+        30, lambda a: [*(["--only", "Cs4PbCl6"] if a.quick else []), *to(a)], of_generality, "generality.json"
+    ),
+    "size": Benchmark(4, lambda a: [*(["--atoms", "22", "66", "176"] if a.quick else []), *to(a)], of_size, "size.json"),
+    "fuzz": Benchmark(150, lambda a: ["--seconds", "10" if a.quick else "600", *to(a)], of_fuzzing, "fuzz.json"),
 }  # fmt: skip
 
 
@@ -237,9 +280,9 @@ def run(name: str, asked: argparse.Namespace) -> dict[str, Any]:
         "claims": [],
     }
     if benchmark.file is None:
-        (RESULTS / f"{name}.txt").write_text(done.stdout)
+        (asked.out / f"{name}.txt").write_text(done.stdout)
     try:
-        found = [json.loads((RESULTS / benchmark.file).read_text())] if benchmark.file else objects(done.stdout)
+        found = [json.loads((asked.out / benchmark.file).read_text())] if benchmark.file else objects(done.stdout)
         row["claims"] = [vars(claim) for claim in benchmark.claims(found)]
     except (OSError, ValueError, LookupError, TypeError) as error:
         row["claims"] = [vars(Claim(name, "it runs", f"failed: {type(error).__name__} {error}", False))]
@@ -251,8 +294,8 @@ def summary(rows: dict[str, Any]) -> str:
     words = {True: "met", False: "**missed**", None: ""}
     lines = ["# What was measured", ""]
     for name, row in rows.items():
-        quick = " (few realisations)" if row.get("quick") else ""
-        lines += [f"## {name}", "", f"`{row['command']}`, {row['date']}, {row['minutes']} min{quick}", ""]
+        failed = f", **ended with {row['exit_code']}**" if row["exit_code"] else ""
+        lines += [f"## {name}", "", f"`{row['command']}`, {row['date']}, {row['minutes']} min{failed}", ""]
         lines += ["| what | target | figure | |", "|---|---|---|---|"]
         for claim in row["claims"]:
             lines.append(f"| {claim['what']} | {claim['target']} | {claim['figure']} | {words[claim['met']]} |")
@@ -276,16 +319,25 @@ def main() -> None:
         for name, benchmark in BENCHMARKS.items():
             print(f"{name:20}{benchmark.minutes:6g} min")
         return
-    RESULTS.mkdir(exist_ok=True)
-    kept = RESULTS / "summary.json"
+    with tempfile.TemporaryDirectory() as thrown_away:
+        asked.out = Path(thrown_away) if asked.quick else RESULTS
+        asked.out.mkdir(exist_ok=True)
+        rows = run_all(asked)
+    print(summary(rows))
+    sys.exit(any(rows[name]["exit_code"] for name in asked.only))
+
+
+def run_all(asked: argparse.Namespace) -> dict[str, Any]:
+    """Each benchmark asked for; the summary is written after each, and an interrupt costs only the one that runs."""
+    kept = asked.out / "summary.json"
     rows = json.loads(kept.read_text()) if kept.exists() else {}
     for name in asked.only:
         print(f"{name}: about {BENCHMARKS[name].minutes:g} min", file=sys.stderr, flush=True)
-        rows[name] = run(name, asked) | ({"quick": True} if asked.quick else {})
+        rows[name] = run(name, asked)
         rows = {one: rows[one] for one in BENCHMARKS if one in rows}
         kept.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
-        (RESULTS / "summary.md").write_text(summary(rows))
-    print(summary(rows))
+        (asked.out / "summary.md").write_text(summary(rows))
+    return rows
 
 
 if __name__ == "__main__":

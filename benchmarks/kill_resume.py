@@ -1,11 +1,12 @@
 """Kill a run of real calculations at random moments, let it go on, and compare with an unbroken one.
 
-    python benchmarks/kill_resume.py --kills 20 --folder /tmp/kill
+    python benchmarks/kill_resume.py --kills 20 --folder /tmp/kill [--signal INT]
 
 The flow is dynamic: rock salt is relaxed, its supercell and its Cl vacancy are cut from the relaxed
 crystal, the vacancy is relaxed, the levels of both are found. All with GPAW, half a minute on 2 cores.
-Each kill is SIGKILL: to the process group that the run was started in, to the first process alone, or
-to all processes at once. Prints a JSON object.
+A kill is SIGKILL, to the process group that the run was started in, to the first process alone, or to all processes at
+once; or SIGINT or SIGTERM to the first process, as by Ctrl-C and by queues. ``--signal`` sends one kind alone. Prints a
+JSON object.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,8 @@ SAME_eV = 0.02
 
 ASKED = {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM}
 """Signals by which people and queues end a run."""
+WAYS = ("group", "first", "all", *ASKED)
+OF_SIGNAL = {"KILL": ("group", "first", "all"), "INT": ("interrupt",), "TERM": ("terminate",)}
 
 
 def small_flow() -> Flow:
@@ -84,7 +88,9 @@ def kill(process: subprocess.Popen[bytes], how: str) -> None:
     process.wait()
 
 
-def break_at_random(folder: Path, kills: int, longest_s: float, rng: random.Random) -> list[str]:
+def break_at_random(
+    folder: Path, kills: int, longest_s: float, rng: random.Random, ways: Sequence[str] = WAYS
+) -> list[str]:
     """Kill the run ``kills`` times, at most so many seconds after its start; returns when and how.
 
     Ends sooner if the run does.
@@ -96,7 +102,7 @@ def break_at_random(folder: Path, kills: int, longest_s: float, rng: random.Rand
         try:
             process.wait(moment)
         except subprocess.TimeoutExpired:
-            how = rng.choice(("group", "first", "all", *ASKED))
+            how = rng.choice(ways)
             kill(process, how)
             moments.append(f"{moment:.2f} s {how}")
         else:
@@ -160,7 +166,9 @@ def finish(folder: Path) -> None:
         raise SystemExit("The run failed.")
 
 
-def benchmark(folder: Path, kills: int, longest_s: float | None, seed: int) -> dict[str, Any]:
+def benchmark(
+    folder: Path, kills: int, longest_s: float | None, seed: int, ways: Sequence[str] = WAYS
+) -> dict[str, Any]:
     """Break as many runs as it takes for ``kills`` kills."""
     rng = random.Random(seed)
     begun = time.monotonic()
@@ -170,7 +178,7 @@ def benchmark(folder: Path, kills: int, longest_s: float | None, seed: int) -> d
     found: dict[str, Any] = {"seed": seed, "unbroken_s": round(unbroken_s, 1), "kills": 0, "runs": []}
     while found["kills"] < kills:
         broken = folder / f"broken{len(found['runs']) + 1}"
-        moments = break_at_random(broken, kills - found["kills"], longest_s, rng)
+        moments = break_at_random(broken, kills - found["kills"], longest_s, rng, ways)
         finish(broken)
         counts = audit(broken)
         off = difference_eV(folder / "unbroken", broken)
@@ -188,6 +196,7 @@ def main() -> None:
         "--longest", type=float, default=12.0, help="a kill comes at most so many seconds after the start"
     )
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--signal", choices=list(OF_SIGNAL), help="of this kind alone (default: all kinds)")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -197,7 +206,11 @@ def main() -> None:
         Levels.from_dict({key: result.output[key] for key in ("reports", "models")}).write(asked.run / "levels.json")
         return
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="kill-resume-"))
-    print(json.dumps(benchmark(folder, asked.kills, asked.longest, asked.seed), indent=1))
+    print(
+        json.dumps(
+            benchmark(folder, asked.kills, asked.longest, asked.seed, OF_SIGNAL.get(asked.signal, WAYS)), indent=1
+        )
+    )
 
 
 if __name__ == "__main__":
