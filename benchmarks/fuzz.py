@@ -4,8 +4,8 @@
 
 Mutational, in forked processes with limits of CPU time and memory; a file that brings a sentence not seen before is
 kept as a start for others, which takes the fuzzing past the first checks. What fails is made small and kept under
-``tests/fuzz_corpus/found``, where ``tests/test_fuzz_corpus.py`` reads it from then on. Writes ``results/fuzz.json``
-and prints a table.
+``tests/fuzz_corpus/found``, where ``tests/test_fuzz_corpus.py`` reads it from then on. Puts a row a reader into
+``results/fuzz.json``, where those of readers that are not asked for stay, and prints a table.
 
 Expected time: ``--seconds`` for each of the readers, one core.
 """
@@ -157,6 +157,15 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def keep(row: dict[str, Any], path: Path) -> None:
+    """Put a reader's row in the place of its last one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = json.loads(path.read_text())["readers"] if path.exists() else []
+    by_name = {one["reader"]: one for one in rows} | {row["reader"]: row}
+    ordered = [by_name[name] for name in READERS if name in by_name]
+    path.write_text(json.dumps({"readers": ordered}, indent=1) + "\n")
+
+
 def main() -> None:
     """Read the command line; the exit code is 1 if anything failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -173,13 +182,11 @@ def main() -> None:
             fuzzing = Fuzzing(name, READERS[name], asked.seed, scratch / name)
             fuzzing.run(asked.seconds)
             fuzzing.keep_bugs()
-            rows.append(fuzzing.summary())
+            rows.append(fuzzing.summary() | {"seconds": asked.seconds, "seed": asked.seed})
+            keep(rows[-1], asked.out / "fuzz.json")
             print(table(rows[-1:]), flush=True)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    asked.out.mkdir(parents=True, exist_ok=True)
-    found = {"seconds_each": asked.seconds, "seed": asked.seed, "readers": rows}
-    (asked.out / "fuzz.json").write_text(json.dumps(found, indent=1) + "\n")
     print(table(rows))
     sys.exit(any(row["failures"] for row in rows))
 
