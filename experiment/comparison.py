@@ -64,6 +64,8 @@ REFERENCE = 2
 CAVEATS = (
     "A difference of Kohn-Sham levels is not an emission line: neither the relaxation of the lattice after "
     "excitation nor the attraction of electron and hole is in it.",
+    "Errors not estimated are assumed to go either way, though lattice relaxation and electron-hole attraction only lower "
+    "the energy of an emission.",
     "The gap of the perfect crystal stands for its exciton with no binding energy subtracted.",
     "An energy that fits makes a candidate possible, not proven; it does not exclude another emitter of the same energy.",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -82,14 +83,14 @@ def _mark(ax: Axes, y: float, evidence: Evidence, i: int, far: float) -> None:
     each = np.asarray(evidence.residuals, dtype=float)
     each = each[np.isfinite(each)]
     if len(each) > 1:
-        ax.plot(np.clip(each, -far, far), np.full(len(each), y), "|", color=colour.light, alpha=0.5, markersize=10)
+        ax.plot(np.clip(each, -far, far), np.full(len(each), y), "|", color=colour.light, alpha=0.3, markersize=9)
     if (mean := evidence.ensemble_residual) is None or not np.isfinite(mean):
         return
     if abs(mean) > far:
         ax.plot([np.sign(mean) * far], [y], "<" if mean < 0 else ">", color=colour.light, markersize=5, zorder=4)
         return
     face = colour.light if evidence.counted else PAPER.light
-    ax.plot([mean], [y], marker, color=colour.light, markerfacecolor=face, markersize=5, zorder=4)
+    ax.plot([mean], [y], marker, color=colour.light, markerfacecolor=face, markersize=6, zorder=4)
 
 
 def sensitivity_plot(ax: Axes, comparison: Comparison) -> Axes:
@@ -163,9 +164,12 @@ def histogram(
     ax.stairs(counts, edges, color=MUTED.light, linewidth=0.8)
     ax.axvline(float(np.median(shown)), color=INK.light, linewidth=1.2)
     reach = 0.5 * (high - low or 1.0)
-    for i, (_, value) in enumerate(predicted):
-        if low - reach < value < high + reach:
-            colour, dash, _ = LINES[i % len(LINES)]
-            ax.axvline(value, color=colour.light, linestyle=dash if dash != "solid" else (0, (2, 1)), linewidth=1.2)
+    near = [(name, value) for name, value in predicted if low - reach < value < high + reach]
+    for i, (name, value) in enumerate(near):
+        colour, dash, _ = LINES[i % len(LINES)]
+        style: Any = dash if dash != "solid" else (0, (2, 1))
+        ax.axvline(value, color=colour.light, linestyle=style, linewidth=1.2, label=mathtext(brief(name, 34)))
+    if near:
+        ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK.light, loc="lower left", bbox_to_anchor=(0.0, 1.0))
     ax.set_ylim(0, 1.12 * max(1, counts.max()))
     return dress(ax, f"{label} ({unit})" if unit else label, "Particles")

@@ -45,7 +45,13 @@ def away(residual: float, inside: str) -> Markup:
 
 def stated_html(pieces: Iterable[Piece]) -> Markup:
     """What `midgap.experiment.evidence.stated` writes, its numbers exact for machines."""
-    return Markup("").join(piece if isinstance(piece, str) else _data(piece.value, piece.text) for piece in pieces)
+    return Markup("").join(_held(p) if isinstance(p, str) else _data(p.value, p.text) for p in pieces)
+
+
+def _held(words: str) -> str:
+    """Lines break before a sign or a bracket and nowhere else: units and signs stay with their numbers."""
+    head = " " if words.startswith((" ±", " ×", " (", " to ")) and words != " (known)" and words != " (assumed)" else ""
+    return head + words.removeprefix(head).replace(" ", "\u00a0") if words.strip() else words
 
 
 def quantity_html(quantity: Quantity, unit: str = "", digits: int = 4) -> Markup:

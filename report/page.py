@@ -25,7 +25,7 @@ from midgap.report.evidence_figures import has_strokes, undecided
 from midgap.report.exhibits import Exhibits
 from midgap.report.glossary import meanings
 from midgap.report.level_diagram import columns
-from midgap.report.numbers import away, number, quantity_html, significant, stated_html
+from midgap.report.numbers import away, number, significant, stated_html
 from midgap.report.page_data import derived_numbers, page_data
 from midgap.report.palette import ELEMENTS, element_colour, variables
 from midgap.report.scene import radius_ang
@@ -109,7 +109,9 @@ def render_page(levels: Levels, comparison: Comparison, records: Records, exhibi
         scenes=scenes,
         first=first_shown(scenes, _most_likely(comparison)),
         surfaces=[surface for scene in scenes for surface in scene["surfaces"]],
-        surface_sources=sorted({_orbital(surface["source"]) for scene in scenes for surface in scene["surfaces"]}),
+        surface_sources=sorted(
+            {_orbital(surface["source"]) for scene in scenes for surface in scene["surfaces"]} - {""}
+        ),
         undrawn=[d for d in exhibits.densities if d.model not in {scene["model"] for scene in scenes}],
         derived=derived,
         data=data,
@@ -137,7 +139,7 @@ def _environment(assumption: Assumption) -> Environment:
         "num": number,
         "measured": lambda ensemble: stated_html(stated.measured(ensemble)),
         "significant": significant,
-        "quantity": quantity_html,
+        "fixed": lambda quantity, digits: stated_html(stated.quantity(quantity, digits)),
         "predicted": lambda prediction: stated_html(stated.predicted(prediction, assumption, words=True)),
         "briefly": lambda prediction: stated_html(stated.predicted(prediction, assumption, unit=False)),
         "signed": lambda x, digits=1: number(x, digits, sign=True),

@@ -28,7 +28,7 @@ from midgap.report.photon_figures import continuous_g2, decay, intensity_trace, 
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 
-PICTURES_A_ROW = 3
+PICTURES_A_ROW = 4
 LIKE = 1.6
 """Models of at most so many times the atoms of the smallest are drawn on one scale with it."""
 MOST_PARTICLES = 6
@@ -88,7 +88,7 @@ def structure_panels(models: Sequence[Model]) -> Iterator[Panel]:
     for i, row in enumerate(rows):
         words = "Ball-and-stick pictures of " + ", ".join(model.label for model in row)
         row.sort(key=models.index)
-        figure = structure_figure(row, width_in=2.9 if len(row) > 1 else 3.6, legend=False)
+        figure = structure_figure(row, width_in={1: 3.6, PICTURES_A_ROW: 2.4}.get(len(row), 2.9), legend=False)
         yield Panel(drawn(figure, f"structures{i}", "Structures", words), "alone" if len(row) == 1 else "")
 
 
@@ -171,10 +171,14 @@ def distribution_panels(comparison: Comparison, records: Records) -> Iterator[Ma
         observable = OBSERVABLES.get(name)
         label, unit = (observable.label, observable.unit) if observable is not None else MEASURED_LABELS[name]
         predicted = [
-            (c.title, p.value) for c in comparison.candidates if c.counted and (p := c.prediction(name)) is not None
+            (c.title, p.value)
+            for c in comparison.candidates
+            if c.counted and (p := c.prediction(name)) is not None and p.relation == "equals" and p.range is None
         ]
         figure = Figure(figsize=(3.3, 2.3), facecolor="none")
-        figure.subplots_adjust(left=0.17, right=0.98, bottom=0.24, top=0.96)  # many alike: no need to lay out each
+        figure.subplots_adjust(
+            left=0.17, right=0.98, bottom=0.24, top=max(0.6, 0.94 - 0.09 * len(predicted))
+        )  # many alike: no need to lay out each
         histogram(figure.add_subplot(), particle_values(records, name), label, predicted, unit)
         words = (
             f"{summary['n']} particles, median {summary['median']:.4g} {unit}, middle half {summary['q1']:.4g} to "

@@ -40,7 +40,7 @@ def listed(records: Sequence[ParticleRecord]) -> Iterator[tuple[str, list[tuple[
         rows = [
             (
                 DETECTED if band and field.startswith("pl_peak") else name,
-                NOT_STATED if value is None else _as_stated(measured(record, field) or value, field, unit),
+                NOT_STATED if value is None else _as_stated(record, value, field, unit),
                 record.notes.get(field, ""),
             )
             for field, name, unit in _QUANTITIES
@@ -49,10 +49,12 @@ def listed(records: Sequence[ParticleRecord]) -> Iterator[tuple[str, list[tuple[
         yield record.label or "record", rows + _lifetimes(record)
 
 
-def _as_stated(value: Quantity, field: str, unit: str) -> Markup:
+def _as_stated(record: ParticleRecord, value: Quantity, field: str, unit: str) -> Markup:
     """What was worked out from wavelengths is written like everything else of its kind, the rest as it was stated."""
     if field not in OBSERVABLES or not unit.endswith("eV"):
         return quantity_html(value, unit)
+    if field == "pl_peak_eV":
+        value = measured(record, field) or value  # of a detection band its ends only
     return stated_html([*stated.quantity(value, OBSERVABLES[field].digits), f" {unit}"])
 
 
@@ -97,12 +99,16 @@ _COLUMNS = (
 )
 
 
+def _cell(quantity: Quantity | None, name: str) -> Markup:
+    digits = OBSERVABLES[name].digits if name in OBSERVABLES else 2
+    return Markup("–") if quantity is None else stated_html(stated.quantity(quantity, digits))
+
+
 def table(records: Records) -> dict[str, Any]:
     """Single particles, one a row; columns are what any of them holds."""
     particles = [record for record in records.records if record.kind == "particle"]
     held = [(name, title) for name, title in _COLUMNS if any(measured(record, name) for record in particles)]
     rows = [
-        (record.label or "particle", [None if (q := measured(record, name)) is None else q for name, _ in held])
-        for record in particles
+        (record.label or "particle", [_cell(measured(record, name), name) for name, _ in held]) for record in particles
     ]
     return {"titles": [title for _, title in held], "rows": rows}

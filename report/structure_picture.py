@@ -151,7 +151,8 @@ def _free_place(scene: Scene, ligand: int) -> tuple[float, float]:
     others = np.vstack([np.delete(points, ligand, axis=0), *bonds])
     radius = drawn_radius_ang(scene.symbols[ligand])
     places = points[ligand] + np.array([[0.0, -radius - 0.6], [radius + 1.3, 0.0], [-radius - 1.3, 0.0]])
-    room = np.linalg.norm(places[:, None] - others[None], axis=2).min(axis=1)
+    away = (places[:, None] - others[None]) / [2.0, 1.0]  # words are wider than high
+    room = np.linalg.norm(away, axis=2).min(axis=1)
     x, y = places[int(np.argmax(room))]
     return float(x), float(y)
 

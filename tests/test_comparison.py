@@ -142,6 +142,16 @@ def test_answer_names_what_fits_and_what_is_undecided():
     assert following.startswith("Next: compute the")
 
 
+def test_answer_says_what_could_only_take_a_candidate_farther():
+    """2.20 eV lies below the band, and what is not estimated of it lowers it; 2.44 eV lies in the band."""
+    model = vacancy(0)
+    for energy, said in ((2.20, True), (2.44, False)):
+        levels = Levels(reports=(report(model, 4.22, level(energy, 1)),), models=(model,))
+        verdict = compare(levels, PL, others=()).statements[0]
+        farther = "lattice relaxation and electron-hole attraction, not estimated, would only lower it further"
+        assert (farther in verdict) == said
+
+
 def test_answer_when_nothing_fits():
     model = vacancy(1)
     levels = Levels(reports=(report(model, 4.22, level(3.81, 0, degeneracy=2)),), models=(model,))

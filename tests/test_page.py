@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from levels_example import PROVENANCE, example, level, octahedron, pristine, report, vacancy
 
+from midgap.defects.configuration_coordinate import from_four_energies
 from midgap.defects.densities import StateDensity
+from midgap.defects.emission_study import emission_report
 from midgap.defects.report import Levels
 from midgap.experiment.comparison import Comparison, compare
 from midgap.experiment.curves import ParticleCurves
@@ -48,11 +50,25 @@ def curves(particle="one", comment="simulated by midgap"):
     return ParticleCurves.of(analysis).model_copy(update={"comment": comment})
 
 
+def film():
+    """The fit of a line without noise."""
+    intensity = np.exp(-(((ENERGIES - 2.38) / 0.05) ** 2))
+    return emission_fields(Spectrum(x=ENERGIES, intensity=intensity, unit="eV"))[1]
+
+
+def emission(folder):
+    """ΔQ 5 amu^½ Å, relaxations of 0.2 and 0.2 eV, 2.6 eV between the minima."""
+    one = from_four_energies(5.0, -10.0, -9.8, -7.4, -7.2, uncertainty_eV=0.07, ground_label="0", excited_label="+1")
+    return emission_report(one.write(folder / "cc.json"), (0.0, 300.0))
+
+
 @pytest.fixture(scope="module")
-def exhibits():
+def exhibits(tmp_path_factory):
     return Exhibits(
         curves=(curves(), curves("two", comment="")),
         densities=(lobe(),),
+        emissions=(emission(tmp_path_factory.mktemp("emission")),),
+        spectra=(MeasuredSpectrum(name="film", line=film()),),
         files=(InputFile(role="levels", name="levels.json", sha256="a" * 64, size_bytes=12),),
     )
 

@@ -97,7 +97,10 @@ def _verdict(
         return f"No candidate fits: the nearest to the measured PL energy, {stated}, is {away[nearest.name]:.1f} σ off{_if(assumption)}."
     best = dict(zip(totals.candidates, totals.relative(reference), strict=True)) if totals.candidates else {}
     fitting.sort(key=lambda c: -best.get(c.name, 0.0))
-    names = [_with_energy(c, assumption) for c in fitting[:NAMED]]
+    names = [
+        _with_energy(c, assumption) + _one_sided(c, residual[c.name] or 0.0) + _but(c, evidence)
+        for c in fitting[:NAMED]
+    ]
     names += [f"{len(fitting) - NAMED} more"] if len(fitting) > NAMED else []
     joined = "; and ".join(["; ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     if len(fitting) == 1:
@@ -112,6 +115,27 @@ def _verdict(
             f"(ln evidence by {by} {differs}): {joined}"
         )
     return f"{found}.{_off(others, away, assumption)}"
+
+
+def _one_sided(candidate: Candidate, residual: float) -> str:
+    """What is not estimated and could only take it farther from the measured energy."""
+    way = "lowers" if residual > 0 else "raises" if residual < 0 else ""
+    prediction = candidate.prediction(ENERGY)
+    assert prediction is not None
+    sources = [u.source for u in prediction.uncertainties if u.value is None and u.effect == way]
+    if not sources:
+        return ""
+    return f", and {' and '.join(sources)}, not estimated, would only {way.removesuffix('s')} it further"
+
+
+def _but(candidate: Candidate, evidence: Sequence[Evidence]) -> str:
+    """What else was measured and lies far from what it predicts."""
+    far = [
+        f"{OBSERVABLES[e.observable].label} is {abs(e.ensemble_residual):.1f} σ off"
+        for e in evidence
+        if e.candidate == candidate.name and e.ensemble_residual is not None and abs(e.ensemble_residual) > FITS
+    ]
+    return f", but its {' and its '.join(far)}" if far else ""
 
 
 def _off(others: Sequence[Candidate], away: Mapping[str, float], assumption: Assumption) -> str:
@@ -168,7 +192,7 @@ def _computed(candidates: Sequence[Candidate], levels: Levels) -> str:
         if sizes[0] < sizes[-1]
         else f", {sizes[0]} atoms"
     )
-    what = "one-electron levels, whose differences are no emission lines"
+    what = "one-electron levels, no emission lines"
     if not ours:
         what = "one-electron levels; no transition was found in the gap of any model"
     gap = next((c for c in ours if c.kind == "pristine" and c.counted and c.energy_eV is not None), None)
@@ -179,6 +203,5 @@ def _computed(candidates: Sequence[Candidate], levels: Levels) -> str:
     )
     counted = sum(c.counted for c in ours)
     n = f" {len(ours)} transitions, of which {counted} count as candidates" if len(ours) != counted else ""
-    return (
-        f"Computed at {theory.label}{f' ({how}{cells})' if how or cells else ''}: {what}{host}.{n + '.' if n else ''}"
-    )
+    where = f" ({how}{cells})" if how or cells else ""
+    return f"Computed: {what}, at {theory.label}{where}{host}.{n + '.' if n else ''}"
