@@ -235,3 +235,12 @@ def test_engines_that_promote_nothing_say_so():
         engine_named("gpaw").check(mesh)
     with pytest.raises(InputError, match="needs the pristine crystal"):
         ExcitationFlowMaker().make(vacancy(0))
+
+
+def test_the_command_line_refuses_before_anything_runs(midgap, tmp_path):
+    path = silylene().write(tmp_path / "SiH2.json")
+    assert "use --engine gpaw or vasp" in midgap("excite", path, "--engine", "cp2k", code=2).err
+    assert "PBE here" in midgap("excite", path, "--theory", "hse06", code=2).err
+    assert "not the folder of a calculation by midgap" in midgap("excite", tmp_path, code=2).err
+    lacking = vacancy(0).write(tmp_path / "vacancy.json")
+    assert "needs the pristine crystal" in midgap("excite", lacking, "--from", "level 1", code=2).err
