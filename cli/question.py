@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,18 +58,40 @@ RecordsFile = Annotated[
 ]
 
 
+def asking(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameter ``asked`` is what `question` makes of its own parameters, as options of that command."""
+    options = dict(inspect.signature(question).parameters)
+    own = dict(inspect.signature(command).parameters)
+    place = list(own).index("asked")
+    del own["asked"]
+    rest = list(own.values())
+    together = [*rest[:place], *options.values(), *rest[place:]]
+
+    @functools.wraps(command)
+    def taking(**given: Any) -> None:
+        command(asked=question(**{name: given.pop(name) for name in options}), **given)
+
+    # Annotations are text here; each is looked up in the module that it was written in.
+    source = {one.name: question if one.name in options else command for one in together}
+    hints = {name: eval(function.__annotations__[name], function.__globals__) for name, function in source.items()}
+    found = [one.replace(annotation=hints[one.name], kind=one.KEYWORD_ONLY) for one in together]
+    taking.__annotations__, taking.__signature__ = hints, inspect.Signature(found)  # type: ignore[attr-defined]
+    del taking.__wrapped__  # type: ignore[attr-defined]
+    return taking
+
+
 def question(
-    preset: str,
-    material: str | None,
-    engine: str | None,
-    theory: str | None,
-    charges: str | None,
-    relax: str | None = None,
-    settings: list[str] | None = None,
-    kpoints: str | None = None,
-    species: str | None = None,
-    max_atoms: int | None = None,
-    cutoff: float | None = None,
+    material: Material = None,
+    preset: PresetName = "demo",
+    engine: EngineName = None,
+    theory: Theory = None,
+    charges: Charges = None,
+    relax: Relax = None,
+    settings: Settings = None,
+    kpoints: KPoints = None,
+    species: Species = None,
+    max_atoms: MaxAtoms = None,
+    cutoff: Cutoff = None,
 ) -> Preset:
     """The preset, changed as asked."""
     from midgap.cli.options import parse_charges, parse_mesh, parse_settings

@@ -7,21 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from midgap.cli.question import (
-    Charges,
-    Cutoff,
-    EngineName,
-    KPoints,
-    Material,
-    MaxAtoms,
-    PresetName,
-    RecordsFile,
-    Relax,
-    Settings,
-    Species,
-    Theory,
-    question,
-)
+from midgap.cli.question import RecordsFile, asking
 from midgap.cli.question import records as measured_records
 from midgap.cli.results import print_json, tell, write
 
@@ -29,20 +15,11 @@ if TYPE_CHECKING:
     from midgap.workflows.presets import Preset
 
 
+@asking
 def command(
-    material: Material = None,
-    preset: PresetName = "demo",
-    engine: EngineName = None,
-    theory: Theory = None,
+    asked: Preset,
     out: Annotated[Path, typer.Option(help="Folder of the run; the same command in it goes on.")] = Path("midgap-run"),
     cores: Annotated[int | None, typer.Option(min=1, help="Cores to use. (default: all)")] = None,
-    charges: Charges = None,
-    relax: Relax = None,
-    settings: Settings = None,
-    kpoints: KPoints = None,
-    species: Species = None,
-    max_atoms: MaxAtoms = None,
-    cutoff: Cutoff = None,
     records: RecordsFile = None,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
@@ -59,7 +36,6 @@ def command(
     from rich.console import Console
 
     talk = Console(stderr=True)
-    asked = question(preset, material, engine, theory, charges, relax, settings, kpoints, species, max_atoms, cutoff)
     if not dry_run:
         talk.print(f"[bold]{asked.material}[/]: {asked.in_words}", highlight=False)
     measured = measured_records(records, asked.material)

@@ -7,41 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from midgap.cli.question import (
-    Charges,
-    Cutoff,
-    EngineName,
-    KPoints,
-    Material,
-    MaxAtoms,
-    PresetName,
-    Relax,
-    Settings,
-    Species,
-    Theory,
-    question,
-)
+from midgap.cli.question import asking
 from midgap.cli.results import print_json
 
 if TYPE_CHECKING:
     from jobflow import Flow
 
+    from midgap.workflows.presets import Preset
+
 ProjectName = Annotated[str | None, typer.Option(help="Project of jobflow-remote. (default: the only one)")]
 SentFrom = Annotated[Path, typer.Argument(metavar="DIR", help="Folder that midgap submit had as --out.")]
 
 
+@asking
 def command(
-    material: Material = None,
-    preset: PresetName = "demo",
-    engine: EngineName = None,
-    theory: Theory = None,
-    charges: Charges = None,
-    relax: Relax = None,
-    settings: Settings = None,
-    kpoints: KPoints = None,
-    species: Species = None,
-    max_atoms: MaxAtoms = None,
-    cutoff: Cutoff = None,
+    asked: Preset,
     worker: Annotated[str | None, typer.Option(help="Where to compute. (default: the project's first)")] = None,
     project: ProjectName = None,
     out: Annotated[Path, typer.Option(help="Folder by which the flow is known, and for its results.")] = Path(
@@ -71,7 +51,6 @@ def command(
     from midgap.workflows.cluster.project import open_project, probe, queue_of, worker_named
 
     talk = Console(stderr=True)
-    asked = question(preset, material, engine, theory, charges, relax, settings, kpoints, species, max_atoms, cutoff)
     opened = open_project(project)
     name, _ = worker_named(opened, worker)
     queue = queue_of(opened, name)

@@ -182,7 +182,7 @@ def test_dry_run_writes_every_input(faults, tmp_path, monkeypatch):
 
 
 def test_a_setting_that_is_none_is_refused_before_anything_is_written():
-    asked = question("production", None, None, None, None, settings=["LSORBIT=.TRUE."])
+    asked = question(preset="production", settings=["LSORBIT=.TRUE."])
     with pytest.raises(InputError, match="LSORBIT cannot be set: it follows from the theory"):
         asked.flow()
     with pytest.raises(InputError, match="--set takes NAME=VALUE"):
