@@ -7,6 +7,7 @@ imported inside those functions, so that ``midgap --help`` answers at once.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 
@@ -85,6 +86,7 @@ def main() -> None:
     """Run a command; a failure is one sentence on stderr and exit code 2 (bad input) or 1 (failed)."""
     # What jobflow-remote is to change before 2028 is not for whoever submits a flow.
     warnings.filterwarnings("ignore", category=FutureWarning, module="jobflow_remote")
+    signal.signal(signal.SIGTERM, _end)
     try:
         app(standalone_mode=True)
     except KeyboardInterrupt:
@@ -100,6 +102,11 @@ def main() -> None:
         if os.environ.get("MIDGAP_DEBUG") or not isinstance(error, (InputError, ComputationError)):
             raise
         _fail(str(error), 2 if isinstance(error, InputError) else 1)
+
+
+def _end(number: int, _: object) -> None:
+    """As an interrupt does: what is being written is taken away again."""
+    raise SystemExit(128 + number)
 
 
 def _fail(sentence: str, code: int) -> None:

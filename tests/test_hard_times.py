@@ -28,7 +28,7 @@ def small_disk(tmp_path):
 
 
 def midgap(*words, **more) -> subprocess.CompletedProcess:
-    return subprocess.run([*MIDGAP, *map(str, words)], capture_output=True, text=True, timeout=300, **more)
+    return subprocess.run([*MIDGAP, *map(str, words)], capture_output=True, text=True, timeout=1200, **more)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def interrupted(words, after_s, number, cwd) -> tuple[int, str]:
     )
     time.sleep(after_s)
     process.send_signal(number)
-    _, said = process.communicate(timeout=300)
+    _, said = process.communicate(timeout=1200)
     return process.returncode, said
 
 
@@ -82,6 +82,56 @@ def test_an_interrupted_build_leaves_whole_files(after_s, tmp_path):
         json.loads(path.read_text())
 
 
+@pytest.fixture(scope="module")
+def streams(tmp_path_factory):
+    """A folder of three files of photons."""
+    pytest.importorskip("numba")
+    from midgap.experiment.photons.ptu_writer import write_ptu
+    from midgap.experiment.photons.simulation import Experiment, simulate
+
+    folder = tmp_path_factory.mktemp("streams")
+    for seed in range(3):
+        write_ptu(folder / f"{seed}.ptu", simulate(Experiment(duration_s=0.2, detected_fraction=0.2, seed=seed)))
+    return folder
+
+
+BROKEN = {
+    "photons": ["photons", "{streams}", "--out", "{out}", "--no-pictures"],
+    "compare": ["compare", "--levels", LEVELS, "--report", "{out}/page.html"],
+    "export": ["export", LEVELS, "--to", "cif", "--out", "{out}"],
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_broken_off_while_it_writes_leaves_whole_files_and_then_ends_as_if_it_had_not(name, streams, tmp_path):
+    """Broken off as soon as a file, also one that is only being written, is seen; by both signals."""
+
+    def words(out):
+        return [str(word).format(streams=streams, out=tmp_path / out) for word in BROKEN[name]]
+
+    assert midgap(*words("whole")).returncode == 0
+    whole = {path.relative_to(tmp_path / "whole"): path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        out = tmp_path / number.name
+        process = subprocess.Popen(
+            [*MIDGAP, *words(number.name)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        while process.poll() is None and not (out.is_dir() and any(out.iterdir())):
+            time.sleep(0.0005)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=1200)
+        assert process.returncode in (0, 128 + number), said
+        assert "Traceback" not in said
+        for path in out.iterdir():
+            assert path.read_bytes() == whole[path.relative_to(out)], f"{path.name} is half-written or left behind"
+        assert midgap(*words(number.name)).returncode == 0
+        assert {path.relative_to(out): path.read_bytes() for path in out.iterdir()} == whole
+
+
 def test_two_builds_in_one_folder_and_two_beside_it(tmp_path):
     folders = ["one", "one", "two"]
     running = [
@@ -90,7 +140,7 @@ def test_two_builds_in_one_folder_and_two_beside_it(tmp_path):
         )
         for folder in folders
     ]
-    assert [process.wait(timeout=300) for process in running] == [0, 0, 0]
+    assert [process.wait(timeout=1200) for process in running] == [0, 0, 0]
     names = {folder: sorted(path.name for path in (tmp_path / folder).iterdir()) for folder in folders}
     assert names["one"] == names["two"]
     for path in tmp_path.rglob("*.json"):
