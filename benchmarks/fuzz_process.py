@@ -21,7 +21,7 @@ from fuzz_readers import Files, Reader
 from midgap.structures.errors import ComputationError, InputError
 
 MOST_CPU_S = 20.0
-MOST_WALL_S = 120.0
+MOST_WALL_S = 600.0
 MOST_GROWN_MB = 2048
 LONGEST_SENTENCE = 1000
 
