@@ -26,6 +26,8 @@ LINES = (
     (VALENCE, (0, (8, 2)), "P"),
 )
 """Colour, dashes and marker together, so that lines are told apart in grey too."""
+STROKES = 3
+"""Of fewer records the mark of their mean hides what they are."""
 NEAREST, FARTHEST = 3.0, 10.0
 """The scale of residuals reaches at least and at most so many standard deviations; what is beyond stands at its edge."""
 
@@ -75,14 +77,14 @@ def reach(comparison: Comparison) -> float:
 
 def has_strokes(comparison: Comparison) -> bool:
     """Whether `residual_plot` draws single records beside their mean."""
-    return any(np.isfinite(np.asarray(e.residuals, dtype=float)).sum() > 1 for e in comparison.evidence)
+    return any(np.isfinite(np.asarray(e.residuals, dtype=float)).sum() >= STROKES for e in comparison.evidence)
 
 
 def _mark(ax: Axes, y: float, evidence: Evidence, i: int, far: float) -> None:
     colour, _, marker = LINES[i % len(LINES)]
     each = np.asarray(evidence.residuals, dtype=float)
     each = each[np.isfinite(each)]
-    if len(each) > 1:
+    if len(each) >= STROKES:
         ax.plot(np.clip(each, -far, far), np.full(len(each), y), "|", color=colour.light, alpha=0.3, markersize=9)
     if (mean := evidence.ensemble_residual) is None or not np.isfinite(mean):
         return

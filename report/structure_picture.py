@@ -150,7 +150,9 @@ def _free_place(scene: Scene, ligand: int) -> tuple[float, float]:
     bonds = [0.5 * (points[i] + points[j]) for i, j in scene.bonds]
     others = np.vstack([np.delete(points, ligand, axis=0), *bonds])
     radius = drawn_radius_ang(scene.symbols[ligand])
-    places = points[ligand] + np.array([[0.0, -radius - 0.6], [radius + 1.3, 0.0], [-radius - 1.3, 0.0]])
+    below, beside = -radius - 0.6, radius + 1.3
+    around = [[0.0, below], [-1.0, below], [1.0, below], [beside, 0.0], [-beside, 0.0]]
+    places = points[ligand] + np.array(around)
     away = (places[:, None] - others[None]) / [2.0, 1.0]  # words are wider than high
     room = np.linalg.norm(away, axis=2).min(axis=1)
     x, y = places[int(np.argmax(room))]
