@@ -9,12 +9,13 @@ import pytest
 from ase.io import read as read_xyz
 from pymatgen.core import IMolecule, IStructure, Lattice, Structure
 
-from midgap.defects.parsers.cp2k import parse_input
+from midgap.defects.parsers.cp2k import parse_input, scf_steps
 from midgap.structures.errors import ComputationError, InputError
 from midgap.structures.model import Model, PointCharges, Vacancy
 from midgap.structures.theory import LevelOfTheory
 from midgap.workflows.calculation import Calculation
 from midgap.workflows.engines import engine_named
+from midgap.workflows.engines.cp2k import _swings
 from midgap.workflows.engines.cp2k_data import find_data
 from midgap.workflows.engines.cp2k_input import (
     Cp2kSettings,
@@ -349,6 +350,35 @@ def test_an_scf_that_does_not_converge_is_told_and_gone_on_with_gently(tmp_path)
     assert gentler.engine_settings["mixing_alpha"] == pytest.approx(0.1)
     assert gentler.engine_settings["max_scf"] == 4
     CP2K.check(gentler)
+
+
+def test_a_density_that_swings_is_told_from_one_that_comes_slowly():
+    """Changes of the density that CP2K 2023.1 printed for V_O⁺ and for pristine MgO, 15 and 16 atoms."""
+    vacancy = [0.893, 0.250, 0.329, 0.306, 0.115, 0.048, 0.318, 0.056, 0.027, 0.307, 0.0051, 0.313, 0.314, 0.315]
+    crystal = [1.77, 0.244, 0.145, 0.030, 0.0041, 0.0034, 0.00037, 0.00025, 0.000016, 0.0000007]
+    assert _swings(vacancy)
+    assert not _swings(crystal) and not _swings(vacancy[:10]) and not _swings([0.9**step for step in range(40)])
+
+
+@engine
+@needs_cp2k
+def test_minimizing_first_ends_in_the_same_state(tmp_path):
+    # A change of the density of 1e-5 is one of the energy of meV.
+    mixed = calculation(diamond(), settings=SMALL | {"eps_scf": 1e-7})
+    minimized = calculation(diamond(), settings=SMALL | {"eps_scf": 1e-7, "minimize_first": True})
+    results = []
+    for asked, folder in ((mixed, tmp_path / "mixed"), (minimized, tmp_path / "minimized")):
+        CP2K.write_input(asked, folder)
+        subprocess.run(CP2K.command(asked), cwd=folder, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        results.append(CP2K.read_result(asked, folder))
+    assert "OT" in (tmp_path / "minimized" / "first_guess.out").read_text()
+    steps = [len(scf_steps((tmp_path / name / "output.out").read_text())) for name in ("mixed", "minimized")]
+    assert steps[1] < steps[0]
+    one, other = results
+    assert other.total_energy_eV == pytest.approx(one.total_energy_eV, abs=1e-4)
+    np.testing.assert_allclose(
+        other.electronic_structure.eigenvalues_eV, one.electronic_structure.eigenvalues_eV, atol=2e-3
+    )
 
 
 @engine

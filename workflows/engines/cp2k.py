@@ -22,6 +22,7 @@ from midgap.workflows.engines.cp2k_input import (
     PROJECT,
     Cp2kSettings,
     box,
+    has_first_guess,
     input_text,
     scf_threshold,
 )
@@ -70,7 +71,7 @@ class Cp2k(Engine):
         if words is None:
             raise InputError(str(self.missing()))
         run = [*words, "-i", INPUT, "-o", OUTPUT]
-        if calculation.theory.functional != "HSE06":
+        if not has_first_guess(calculation, Cp2kSettings.of(calculation)):
             return run
         # A hybrid starts from a finished PBE wavefunction: half the steps, and the integrals worth
         # computing can be told from its density.
@@ -123,7 +124,7 @@ class Cp2k(Engine):
             raise InputError(str(self.missing()))
         folder.mkdir(parents=True, exist_ok=True)
         _drop_broken_restarts(folder)
-        if calculation.theory.functional == "HSE06":
+        if has_first_guess(calculation, Cp2kSettings.of(calculation)):
             write_atomic(folder / FIRST_INPUT, input_text(calculation, data, first_guess=True))
         # What is there belongs to this calculation: a folder holds one.
         geometry = GEOMETRY_RESTART if (folder / GEOMETRY_RESTART).exists() else None
@@ -158,13 +159,20 @@ class Cp2k(Engine):
         return CalculationResult(**(result | relaxed | {"provenance": provenance}))
 
     def remedy(self, calculation: Calculation, folder: Path, failures: int) -> Calculation | None:
-        """Mix more carefully where the SCF did not converge."""
+        """Where the SCF did not converge, mix more carefully; where it swung, begin with the least energy."""
         settings = Cp2kSettings.of(calculation)
         try:
             text = _finished(folder, calculation.model.name)
         except ComputationError:
             return None
-        if parser.scf_converged(text) or settings.mixing_alpha < 0.1:
+        if parser.scf_converged(text):
+            return None
+        at_gamma = calculation.theory.kpoints == (1, 1, 1)
+        if at_gamma and not settings.minimize_first and _swings([change for _, change in parser.scf_steps(text)]):
+            (folder / FIRST_OUTPUT).unlink(missing_ok=True)  # or what it left would be taken for the new one
+            first = {"minimize_first": True}
+            return calculation.model_copy(update={"engine_settings": calculation.engine_settings | first})
+        if settings.mixing_alpha < 0.1:
             return None
         careful = {
             "mixing_alpha": round(settings.mixing_alpha / 3, 3),
@@ -221,6 +229,12 @@ def _not_converged(text: str, calculation: Calculation, settings: Cp2kSettings) 
         f"The SCF of {calculation.model.name} did not converge in {settings.max_scf} steps{last}; "
         f"try the engine settings mixing_alpha={settings.mixing_alpha / 3:.2g} and max_scf={2 * settings.max_scf}."
     )
+
+
+def _swings(changes: list[float]) -> bool:
+    """Whether the change of the density stopped falling: by less than a factor of 3 from one half of the steps to the other."""
+    half = len(changes) // 2
+    return half >= 6 and float(np.median(changes[half:])) > float(np.median(changes[:half])) / 3
 
 
 def _relaxation(text: str, calculation: Calculation, folder: Path) -> dict[str, object]:

@@ -47,6 +47,9 @@ class Cp2kSettings(Document):
         left out, 1e-5, and 1e-6 where forces come of it.
     mixing_alpha, mixing_history
         Broyden mixing.
+    minimize_first
+        Begin with the orbitals of least energy (orbital transformation, at Γ, of an insulator) and diagonalise from
+        there. The energy cannot swing between two occupations, as a mixed density can where a vacancy's level is open.
     eps_schwarz, max_memory_MB
         Screening of the exchange integrals, and the memory they may be kept in.
     exchange_range_ang
@@ -68,6 +71,7 @@ class Cp2kSettings(Document):
     max_scf: PositiveInt = 60
     mixing_alpha: float = Field(default=0.3, gt=0, le=1)
     mixing_history: PositiveInt = 8
+    minimize_first: bool = False
     eps_schwarz: PositiveFloat = 1e-6
     max_memory_MB: PositiveInt = 4000
     exchange_range_ang: PositiveFloat | None = None
@@ -107,7 +111,7 @@ def input_text(
     Parameters
     ----------
     first_guess
-        Only the PBE wavefunction that a hybrid starts from.
+        Only the PBE wavefunction that the calculation starts from, see `has_first_guess`.
     geometry_restart, hessian
         Files of an unfinished relaxation to go on from.
 
@@ -120,7 +124,8 @@ def input_text(
     if first_guess:
         pbe = calculation.theory.model_copy(update={"functional": "PBE", "exact_exchange": None})
         calculation = calculation.model_copy(update={"theory": pbe, "task": "static"})
-        settings = settings.model_copy(update={"eps_scf": max(1e-4, settings.eps_scf or 0.0)})
+        enough = 1e-5 if settings.minimize_first else 1e-4
+        settings = settings.model_copy(update={"eps_scf": max(enough, settings.eps_scf or 0.0)})
     model, theory = calculation.model, calculation.theory
     elements = model.species + (ghost_species(model) if model.ghosts is not None else [])
     hybrid = theory.functional == "HSE06"
@@ -131,7 +136,13 @@ def input_text(
         "GLOBAL": {"PROJECT": PROJECT, "RUN_TYPE": run_type, "PRINT_LEVEL": "MEDIUM"},
         "FORCE_EVAL": {
             "METHOD": "QS",
-            "DFT": _dft(calculation, settings, kinds, results=not (moving or forces or first_guess)),
+            "DFT": _dft(
+                calculation,
+                settings,
+                kinds,
+                results=not (moving or forces or first_guess),
+                minimized=first_guess and settings.minimize_first,
+            ),
             "SUBSYS": _subsys(model, settings, kinds),
             "PRINT": {"FORCES": {"_": "ON", "NDIGITS": 12}} if forces else None,
         },
@@ -172,7 +183,12 @@ def _word(value: Any) -> str:
 
 
 def _dft(
-    calculation: Calculation, settings: Cp2kSettings, kinds: Mapping[str, AtomicKind], *, results: bool
+    calculation: Calculation,
+    settings: Cp2kSettings,
+    kinds: Mapping[str, AtomicKind],
+    *,
+    results: bool,
+    minimized: bool,
 ) -> Section:
     model, theory = calculation.model, calculation.theory
     bases = [kind.basis_file for kind in kinds.values()]
@@ -190,8 +206,8 @@ def _dft(
         "POISSON": None if model.periodic else {"PERIODIC": "NONE", "POISSON_SOLVER": "MT"},
         "KPOINTS": None if gamma_only else _kpoints(theory.kpoints),
         "PERIODIC_EFIELD": _field(calculation.electric_field_V_per_ang),
-        "SCF": _minimized(calculation, settings)
-        if calculation.electric_field_V_per_ang is not None
+        "SCF": _minimized(calculation, settings, "ATOMIC" if minimized else "RESTART")
+        if minimized or calculation.electric_field_V_per_ang is not None
         else {
             # Read if it is there; CP2K takes the atomic guess if not.
             "SCF_GUESS": "RESTART",
@@ -232,16 +248,21 @@ def _field(field_V_per_ang: Sequence[float] | None) -> Section | None:
     return {"INTENSITY": strength / ATOMIC_FIELD_V_PER_ANG, "POLARISATION": tuple(direction.tolist())}
 
 
-def _minimized(calculation: Calculation, settings: Cp2kSettings) -> Section:
+def _minimized(calculation: Calculation, settings: Cp2kSettings, guess: str) -> Section:
     """The orbital transformation, the only solver that sees a periodic field; of insulators alone."""
     return {
-        "SCF_GUESS": "RESTART",
+        "SCF_GUESS": guess,
         "EPS_SCF": scf_threshold(calculation, settings),
         "MAX_SCF": settings.max_scf,
         "OT": {"MINIMIZER": "CG", "LINESEARCH": "2PNT", "PRECONDITIONER": "FULL_SINGLE_INVERSE"},
         "OUTER_SCF": {"EPS_SCF": scf_threshold(calculation, settings), "MAX_SCF": 5},
         "PRINT": {"RESTART": {"BACKUP_COPIES": 1, "EACH": {"QS_SCF": 3}}, "RESTART_HISTORY": {"_": "OFF"}},
     }
+
+
+def has_first_guess(calculation: Calculation, settings: Cp2kSettings) -> bool:
+    """Whether a PBE wavefunction is made first: of a hybrid, and where mixing alone did not converge."""
+    return calculation.theory.functional == "HSE06" or settings.minimize_first
 
 
 def scf_threshold(calculation: Calculation, settings: Cp2kSettings) -> float:
