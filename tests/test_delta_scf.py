@@ -157,8 +157,9 @@ def test_silylene_as_pyscf(tmp_path):
 
 @pytest.mark.engine
 @pytest.mark.skipif(engine_named("gpaw").missing() is not None, reason="GPAW is not installed")
-def test_what_a_file_was_converged_to_does_not_hold_for_the_next_run(tmp_path):
-    """Empty bands that a relaxation left alone are those of a run from scratch."""
+@pytest.mark.parametrize("moved_ang", [0.0, 0.002])
+def test_what_a_file_was_converged_to_does_not_hold_for_the_next_run(tmp_path, moved_ang):
+    """Empty bands that a relaxation left alone are those of a run from scratch, also where it ended a step further."""
     from ase.build import bulk
     from gpaw import GPAW
 
@@ -169,17 +170,20 @@ def test_what_a_file_was_converged_to_does_not_hold_for_the_next_run(tmp_path):
         "xc": "PBE",
         "kpts": {"size": (1, 1, 1), "gamma": True},
         "nbands": 12,
+        "symmetry": "off",
     }
-    tight = {"density": 1e-5, "eigenstates": 1e-7, "bands": 8}
+    tight = {"density": 1e-5, "eigenstates": 1e-7, "bands": "CBM+6.0"}
     energies = {}
     for name, convergence in (("rough", {"density": 1e-2, "eigenstates": 1e-2, "energy": 1.0}), ("scratch", tight)):
         atoms = bulk("Si", cubic=False)
+        atoms[1].position += moved_ang if name == "scratch" else 0.0
         atoms.calc = GPAW(**settings, convergence=convergence, txt=None)
         atoms.get_potential_energy()
         energies[name] = atoms.calc.eigenvalues()[0, 0, :8]
         atoms.calc.write(str(tmp_path / f"{name}.gpw"), mode="all")
-    calc = opened(tmp_path / "rough.gpw", tight, None)
     again = bulk("Si", cubic=False)
+    again[1].position += moved_ang
+    calc = opened(tmp_path / "rough.gpw", tight, None, again.positions)
     again.calc = calc
     again.get_potential_energy()
     assert np.abs(energies["rough"] - energies["scratch"]).max() > 5e-4

@@ -147,16 +147,24 @@ def usual_cutoff_eV(elements: Iterable[str]) -> float:
     return HARD_CUTOFF_EV if HARD & set(elements) else CUTOFF_EV
 
 
-def opened(path: Path, convergence: dict[str, Any], log: Any) -> Any:
+def opened(path: Path, convergence: dict[str, Any], log: Any, positions_ang: Any) -> Any:
     """The calculator of a file, to be converged as asked.
 
     ``GPAW(file, convergence=...)`` goes by what the file was converged to: after a relaxation that is the occupied bands
-    alone, and nothing would be computed.
+    alone, and nothing would be computed. Where atoms move, be it in the last digit, GPAW forgets the eigenvalues but not
+    the Fermi level, and then looks for the CBM among them: without that level it waits for the first iteration.
+
+    Parameters
+    ----------
+    positions_ang
+        Where the atoms will be in the first calculation, shape (n, 3), Å.
     """
     from gpaw import GPAW
 
     calc = GPAW(str(path), txt=log)
     calc.dft.change(convergence=convergence)
+    if (calc.atoms.positions != positions_ang).any():
+        calc.dft.ibzwfs.fermi_levels = None
     return calc
 
 

@@ -266,7 +266,7 @@ def _self_consistent(calculation: Calculation, folder: Path) -> Any:
         return promoted(calculation, folder, lambda: _ground_state(calculation, folder), _log(folder))
     for start in (folder / WAVEFUNCTIONS, folder / START):
         if start.exists():
-            return opened(start, convergence(calculation), _log(folder))
+            return opened(start, convergence(calculation), _log(folder), calculation.model.positions_ang)
     return GPAW(**parameters(calculation), txt=_log(folder))
 
 

@@ -46,7 +46,8 @@ def promoted(calculation: Calculation, folder: Path, ground: Callable[[], Any], 
         calc.write(str(partial), mode="all")
         partial.replace(path)
     say(folder, "SCF")
-    calc = opened(path, LOOSE if calculation.task == "relax" else TIGHT, log)
+    convergence = LOOSE if calculation.task == "relax" else TIGHT
+    calc = opened(path, convergence, log, calculation.model.positions_ang)
     before = np.round(calc.occupations()[:, 0])
     if is_ground(before, calculation.model.unpaired_electrons):
         before = calculation.promotion.of(before)
