@@ -7,7 +7,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from midgap.structures.errors import InputError
@@ -137,7 +137,9 @@ class DataFolder:
                     yield int(valence[1]), name, entry
 
 
-def _entries(file: Path) -> list[_Entry]:
+@lru_cache(maxsize=32)
+def _entries(file: Path) -> tuple[_Entry, ...]:
+    """Of an installation, whose files stay as they are while this process lives: reading them all takes half a second."""
     found: list[tuple[str, list[str], list[str]]] = []
     for line in file.read_text(errors="replace").splitlines():
         line = line.split("#")[0].strip()
@@ -146,7 +148,7 @@ def _entries(file: Path) -> list[_Entry]:
             found.append((head[1], head[2].split(), []))
         elif line and found:
             found[-1][2].append(line)
-    return [_Entry(file.name, element, tuple(names), tuple(rows)) for element, names, rows in found]
+    return tuple(_Entry(file.name, element, tuple(names), tuple(rows)) for element, names, rows in found)
 
 
 def _hardest_exponent(entry: _Entry) -> float:
@@ -177,6 +179,7 @@ def _is_data(folder: Path) -> bool:
     return all((folder / name).is_file() for name in ("BASIS_MOLOPT", "GTH_POTENTIALS"))
 
 
+@lru_cache(maxsize=8)
 def about(program: str) -> str:
     """What ``cp2k --version`` prints; nothing if it does not run."""
     try:
