@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from pymatgen.core import IStructure
+from pymatgen.core import IMolecule, IStructure
 
 from midgap.defects.alignment import align, check_same_cell
 from midgap.defects.band_edges import BandEdges, band_edges
@@ -57,7 +57,8 @@ def identify_levels(
         The calculation to read.
     reference
         The pristine crystal in the same cell at the same theory; its edges are the host's. Without it,
-        or for the pristine crystal itself, the edges are the calculation's own.
+        or for the pristine crystal itself, the edges are the calculation's own; in a cluster no state is then called a
+        defect level.
     defect
         Where the defect is. Left out, it is found by comparison with the reference; without a reference no
         state is called a defect level.
@@ -73,6 +74,8 @@ def identify_levels(
     limits = thresholds or Thresholds()
     own = band_edges(structure)
     site = DefectSite.of(defect) if isinstance(defect, Vacancy) else defect
+    if reference is None and isinstance(structure.structure, IMolecule):
+        site = None  # all of a cluster is near its defect: no state of it is the host's
     alignment, pristine = Alignment(method="self"), None
     if reference is not None:
         check_same_cell(structure, reference)
@@ -116,7 +119,7 @@ def identify_levels(
             dict.fromkeys(
                 [
                     *structure.warnings,
-                    *_warnings(structure, reference, own, alignment),
+                    *_warnings(structure, reference, own, alignment, defect is not None),
                     *([] if finding is None else finding.warnings([level for level, _ in levels])),
                 ]
             )
@@ -130,7 +133,11 @@ def _one_of_many(structure: ElectronicStructure) -> bool:
 
 
 def _warnings(
-    structure: ElectronicStructure, reference: ElectronicStructure | None, own: BandEdges, alignment: Alignment
+    structure: ElectronicStructure,
+    reference: ElectronicStructure | None,
+    own: BandEdges,
+    alignment: Alignment,
+    defective: bool,
 ) -> Iterator[str]:
     if own.half_filled:
         yield "a level is partially filled: compute with spin polarisation"
@@ -139,6 +146,11 @@ def _warnings(
     if not structure.converged:
         yield "the calculation is not converged"
     if reference is None:
+        if defective and isinstance(structure.structure, IMolecule):
+            yield (
+                "a cluster without a reference: its gap is from its own highest filled to its own lowest empty state; give "
+                "the whole cluster as the reference to see the defect's levels"
+            )
         return
     if abs(reference.magnetization_muB) > 0.5:
         yield (

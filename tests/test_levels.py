@@ -425,6 +425,10 @@ def test_clusters_in_the_same_surroundings_share_their_zero():
     report = identify_levels(ionised, intact, vacancy)
     assert (report.alignment.method, report.gap_eV) == ("valence band", 5.0)
     assert [level.above_vbm_eV for level in report.levels if level.kind == "deep"] == pytest.approx([2.5])
+    # alone, all of it is near the vacancy, and no edge is the host's
+    alone = identify_levels(broken, None, vacancy)
+    assert (alone.levels, alone.gap_eV) == ((), pytest.approx(3.2))
+    assert any("whole cluster as the reference" in warning for warning in alone.warnings)
 
 
 def test_participation_ratio_counts_sites():

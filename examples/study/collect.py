@@ -31,6 +31,7 @@ RELAXATIONS = (
 )
 LEVELS = ("levels_small", "levels_small_starts", "exchange_small", "mesh_small", "cutoff_small", "bands_small")
 LARGE = ("levels_large_host", "levels_large_q+1", "levels_large_q0", "levels_large_q-1")
+ENGINES = ("scalar_large", "cp2k_large", "clusters")
 POINTS = ("paths_small_0+", "paths_small_0-", "ends_large")
 ENERGIES = ("phases",)
 
@@ -43,14 +44,14 @@ DEEP_EV, HIGH_EV = 2.0, 1.5
 
 def main(out: Path, screening: Screening) -> None:
     """Read the stages that are there, and write the results folder."""
-    found: dict[str, Any] = {"relaxations": [], "levels": [], "energies": [], "costs": {}}
+    found: dict[str, Any] = {"relaxations": [], "levels": [], "engines": [], "energies": [], "costs": {}}
     for stage in RELAXATIONS:
         found["relaxations"] += [relaxation(stage, r) for _, r in finished(out / stage) if r.task == "relax"]
-    hosts: list[CalculationResult] = []
-    statics = [(stage, r) for stage in (*LEVELS, *LARGE) for _, r in finished(out / stage)]
-    hosts = [r for _, r in statics if r.model.kind == "pristine"]
+    statics = [(stage, r) for stage in (*LEVELS, *LARGE, *ENGINES) for _, r in finished(out / stage)]
+    hosts = [r for _, r in statics if r.model.vacancy is None]
     for stage, result in statics:
-        found["levels"].append(level(stage, result, _host(result, hosts), screening))
+        images = screening if result.model.periodic else None
+        found["engines" if stage in ENGINES else "levels"].append(level(stage, result, _host(result, hosts), images))
         if stage in KEPT:
             _keep(result, KEPT[stage])
     for stage in (*ENERGIES, *POINTS):

@@ -17,7 +17,7 @@ from midgap.defects.emission import Screening
 from midgap.defects.radiative import radiative_lifetime
 
 PLAIN = ("levels_small",)
-SCREENINGS = ((6.0, 3.5), (12.0, 3.5), (8.0, 3.0), (8.0, 4.5))
+SCREENINGS = ((7.0, 3.0), (8.0, 3.5), (12.0, 3.5))
 """Static and electronic constants that others might take."""
 
 

@@ -12,7 +12,7 @@ from reports import Results
 SETTINGS = {
     "levels_small": "as in the rest",
     "cutoff_small": "plane waves to {cutoff_eV:g} eV",
-    "bands_small": "{bands} bands",
+    "bands_small": "three times the empty bands",
     "exchange_small": "{exact_exchange:g} exact exchange",
     "mesh_small": "{theory}, k {mesh}",
 }
@@ -33,12 +33,12 @@ def published(results: Results) -> Iterator[str]:
         row = [f"level of {NAMES[charge]} ({of}) above the VBM"]
         row += [eV(value(lowest_level(cells.get(charge)), "corrected_above_vbm_eV")) for cells in (small, large)]
         rows.append([*row, "2.4 (computed, charge not stated)"])
-    for charge, name in ((1, "ε(+/0)"), (-1, "ε(0/−)")):
-        row = [f"{name} above the VBM"]
-        row += [
-            eV(value(verticals.get((size, charge)), "transition_level_above_vbm_eV")) for size in ("small", "large")
-        ]
-        rows.append([*row, "–"])
+    stable = [
+        {} if report is None else {one.label: one.above_vbm_eV for one in report.levels}
+        for report in (results.formation(size) for size in ("small", "large"))
+    ]
+    for label, name in (("ε(+1/0)", "ε(+/0)"), ("ε(0/-1)", "ε(0/−)")):
+        rows.append([f"{name} above the VBM", *(eV(levels.get(label)) for levels in stable), "–"])
     for charge, key, name in (
         (1, "hole_emission_eV", "photon of V⁰ + hole → V⁺"),
         (1, "electron_emission_eV", "photon of V⁺ + electron → V⁰"),
@@ -46,7 +46,7 @@ def published(results: Results) -> Iterator[str]:
         (-1, "electron_emission_eV", "photon of V⁰ + electron → V⁻"),
     ):
         row = [name, *(eV(value(verticals.get((size, charge)), key)) for size in ("small", "large"))]
-        rows.append([*row, "2.38 (2.30 to 2.48), measured"])
+        rows.append([*row, "2.38 (detected from 2.30 to 2.48)"])
     if found is not None:
         warm = next(line for line in found.lines if line.temperature_K == WARM_K)
         widths = sorted((width_by_slope_eV(found.diagram, WARM_K), warm.fwhm_eV))
@@ -137,6 +137,44 @@ def settings(results: Results) -> Iterator[str]:
         rows.append([name, eV(gap), eV(aligned[0]), eV(own[0]), eV(below[0]), eV(aligned[1])])
     heads = ["setting", "gap", "V⁰ above VBM, aligned", "above the cell's own", "below CBM", "V⁺ above VBM, aligned"]
     yield from table(heads, rows)
+
+
+def engines(results: Results) -> Iterator[str]:
+    """The large cell by two engines, without spin-orbit coupling."""
+    found = [one for one in results.found["engines"] if one["stage"] != "clusters"]
+    rows = []
+    for one in sorted(found, key=lambda one: (one["stage"] == "cp2k_large", one["charge"] is not None)):
+        first = lowest_level(one)
+        rows.append(
+            [
+                one["engine"].upper(),
+                NAMES[one["charge"]],
+                eV(one["gap_eV"]),
+                *(eV(value(first, name)) for name in ("above_cell_vbm_eV", "above_vbm_eV", "below_cbm_eV")),
+                eV(value(first, "defect_weight")),
+            ]
+        )
+    heads = ["HSE06 by", "", "gap of the crystal", "above the cell's own VBM", "aligned", "below the CBM"]
+    yield from table([*heads, "weight at the vacancy"], rows)
+
+
+def clusters(results: Results) -> Iterator[str]:
+    """The octahedron in the field of the crystal, whole and without a Br, and the formula unit alone."""
+    names = {
+        "octahedron_PbBr6_embedded": "[PbBr6]⁴⁻ in the crystal's field",
+        "V_Br1_q+1_PbBr5_embedded": "the same without a Br⁻, as cut: the empty level",
+        "V_Br1_q0_PbBr5_embedded": "the same without a Br, as cut: the level with one electron",
+        "unit_Cs4PbBr6": "Cs4PbBr6 alone",
+    }
+    by_model = {one["model"]: one for one in results.found["engines"] if one["stage"] == "clusters"}
+    rows = []
+    for model, name in names.items():
+        one = by_model.get(model)
+        if one is not None:
+            at_vacancy = max(one["levels"], key=lambda level: level["defect_weight"], default=None)
+            cells = [eV(value(at_vacancy, key)) for key in ("above_vbm_eV", "below_cbm_eV", "defect_weight")]
+            rows.append([name, eV(one["gap_eV"]), *cells])
+    yield from table(["", "gap", "level above the VBM", "below the CBM", "weight at the vacancy"], rows)
 
 
 def formation(results: Results) -> Iterator[str]:

@@ -23,6 +23,8 @@ TABLES: dict[str, Callable[[Results], Iterator[str]]] = {
     "relaxations": level_tables.relaxations,
     "levels": level_tables.levels,
     "settings": level_tables.settings,
+    "engines": level_tables.engines,
+    "clusters": level_tables.clusters,
     "formation": level_tables.formation,
     "transitions": level_tables.transitions,
     "costs": level_tables.costs,

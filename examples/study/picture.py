@@ -22,11 +22,11 @@ NAMES = {1: "V⁺", 0: "V⁰", -1: "V⁻"}
 
 def level_panel(ax: Axes, results: Results, band: tuple[float, float]) -> None:
     """Levels of each charge in both cells: as aligned (open) and without images (filled), filled by electrons or not."""
-    gaps = [
-        (one["gap_eV"], one["atoms"])
+    gaps = {
+        one["atoms"] - 1: one["gap_eV"]
         for one in results.levels
         if one["charge"] is None and one["stage"] in ("levels_small", "levels_large_host")
-    ]
+    }
     ax.axhspan(*band, color=PL_BAND.light, linewidth=0)
     ax.axhline(PUBLISHED_LEVEL_EV, color=PUBLISHED.light, linewidth=1.0, linestyle=(0, (5, 2)))
     ax.annotate(
@@ -39,7 +39,7 @@ def level_panel(ax: Axes, results: Results, band: tuple[float, float]) -> None:
         fontsize=SMALL,
         color=PUBLISHED.light,
     )
-    top = max(gap for gap, _ in gaps)
+    top = max(gaps.values()) + 0.5
     ticks, labels = [], []
     for order, charge in enumerate((1, 0, -1)):
         found = [one for small in (True, False) if (one := _level(results, charge, small)) is not None]
@@ -47,6 +47,8 @@ def level_panel(ax: Axes, results: Results, band: tuple[float, float]) -> None:
             place = order + 0.4 * (i - 0.5 * (len(found) - 1))
             ticks.append(place)
             labels.append(f"{one['atoms']}")
+            gap = gaps[one["atoms"]]
+            ax.bar(place, top - gap, width=0.38, bottom=gap, color=CONDUCTION.light)
             for k, level in enumerate(_in_the_gap(one)[: 2 if charge == 0 else 1]):
                 value = level["corrected_above_vbm_eV"]
                 if value is None:
@@ -60,9 +62,9 @@ def level_panel(ax: Axes, results: Results, band: tuple[float, float]) -> None:
                     ax.annotate(
                         f"{value:.2f}",
                         (place, value),
-                        xytext=(6, -2.5),
+                        xytext=(0, 5 if value > level["above_vbm_eV"] else -12),
                         textcoords="offset points",
-                        ha="left",
+                        ha="center",
                         fontsize=SMALL,
                         color=INK.light,
                     )
@@ -75,8 +77,7 @@ def level_panel(ax: Axes, results: Results, band: tuple[float, float]) -> None:
             color=INK.light,
         )
     ax.axhspan(-0.3, 0.0, color=VALENCE.light, linewidth=0)
-    ax.axhspan(top, top + 0.5, color=CONDUCTION.light, linewidth=0)
-    ax.set(xlim=(-0.55, 2.55), ylim=(-0.3, top + 0.5), xticks=ticks)
+    ax.set(xlim=(-0.55, 2.55), ylim=(-0.3, top), xticks=ticks)
     ax.set_xticklabels(labels)
     dress(ax, "atoms in the cell", "level above the VBM (eV)")
 
@@ -102,7 +103,7 @@ def emission_panel(ax: Axes, results: Results, line: float, band: tuple[float, f
     ax.axvspan(*band, color=PL_BAND.light, linewidth=0)
     ax.axvline(line, color=PL.light, linewidth=1.2)
     rows: list[tuple[str, float, float]] = []
-    for one in results.vertical:
+    for one in sorted(results.vertical, key=lambda one: -one["charge"]):
         other = NAMES[one["charge"]]
         hole = ("V⁰", other) if one["charge"] > 0 else (other, "V⁰")
         for carrier, (first, last), sign in (("hole", hole, "h"), ("electron", hole[::-1], "e")):
@@ -121,9 +122,9 @@ def emission_panel(ax: Axes, results: Results, line: float, band: tuple[float, f
             fontsize=SMALL,
             color=INK.light,
         )
-    ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.8), xlim=(-0.25, 1.1 * max(zero for _, zero, _ in rows)))
+    ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.8), xlim=(-0.45, 1.1 * max(zero for _, zero, _ in rows)))
     ax.annotate(
-        "measured",
+        "light seen",
         (line, 1.02),
         xycoords=("data", "axes fraction"),
         ha="center",
@@ -137,7 +138,7 @@ def emission_panel(ax: Axes, results: Results, line: float, band: tuple[float, f
 def study_figure(results: Results) -> Figure:
     """Levels, emission energies, formation energies side by side, as far as the results go."""
     records = published_records("Cs4PbBr6")
-    peak = records.records[0].pl_peak_eV  # the band in which light was detected
+    peak = records.records[0].pl_peak_eV  # 520 nm, and the filter that the light passed
     assert peak is not None and peak.value is not None and peak.lo is not None and peak.hi is not None
     line, band = peak.value, (peak.lo, peak.hi)
     reports = [(size, found) for size in ("large", "small") if (found := results.formation(size)) is not None]

@@ -80,6 +80,7 @@ def stages(material: str) -> list[Stage]:
         Stage("bands_small", "small cell: three times as many empty bands", 200, bands_small),
         Stage("ends_large", "large cell: V0 and V+ each in the other's geometry", 1300, ends_large),
         Stage("dielectric", "small cell: how the crystal screens (CP2K, PBE)", 600, dielectric),
+        Stage("scalar_large", "large cell: V+ and the crystal by GPAW, HSE06, no SOC", 700, scalar_large),
         Stage("cp2k_large", "large cell: V+ and the crystal by CP2K, HSE06 (ADMM), no SOC", 700, cp2k_large),
         Stage("clusters", "the octahedron, whole and with the vacancy, and the formula unit (PySCF)", 700, clusters),
     ]
@@ -224,6 +225,13 @@ def dielectric(campaign: Campaign) -> Flow:
     """Electronic and static dielectric tensors of the crystal, for the corrections of charged cells."""
     maker = DielectricFlowMaker(levels=LevelFlowMaker(engine="cp2k"))
     return maker.make(campaign.cut("small")[None])
+
+
+def scalar_large(campaign: Campaign) -> Flow:
+    """Without spin-orbit coupling, as the other engine has it."""
+    theory = THEORY.model_copy(update={"spin_orbit": False})
+    lowest = [campaign.lowest("large", charge) for charge in (None, 1)]
+    return Flow([static(one.model, theory, one) for one in lowest], name="scalar_large")
 
 
 def cp2k_large(campaign: Campaign) -> Flow:
