@@ -62,10 +62,10 @@ REFERENCE = 2
 """Of `ASSUMPTIONS`: that on which numbers by record and the next steps rest."""
 
 CAVEATS = (
-    "A difference of Kohn-Sham levels is not an emission line: neither the relaxation of the lattice after "
-    "excitation nor the attraction of electron and hole is in it.",
-    "Errors not estimated are assumed to go either way, though lattice relaxation and electron-hole attraction only lower "
-    "the energy of an emission.",
+    "A difference of Kohn-Sham levels is not an emission line: of a defect it stands for a difference of total energies, of "
+    "the crystal the relaxation of the lattice is missing, and the attraction of electron and hole is in neither.",
+    "Errors not estimated are assumed to go either way, though electron-hole attraction, and in the crystal the relaxation "
+    "of the lattice, only lower the energy of an emission.",
     "The gap of the perfect crystal stands for its exciton with no binding energy subtracted.",
     "An energy that fits makes a candidate possible, not proven; it does not exclude another emitter of the same energy.",
 )

@@ -133,7 +133,7 @@ def test_the_printed_numbers_give_the_residual():
 
 def test_answer_names_what_fits_and_what_is_undecided():
     verdict, measured, computed, following = compare(example(), PL).statements
-    assert verdict.startswith("Undecided: two candidates fit the measured PL energy")
+    assert verdict.startswith("Undecided: two candidates fit the band in which light was detected")
     assert "V_Br⁰ · 21 atoms, singly occupied level → VBM, at 2.44 ± 0.06 (known) ± 0.20 (assumed) eV" in verdict
     assert "CsPbBr3 inclusion" in verdict and "its size is free, so a weak test" in verdict
     assert "The other 3 candidates are" in verdict
@@ -148,7 +148,7 @@ def test_answer_says_what_could_only_take_a_candidate_farther():
     for energy, said in ((2.20, True), (2.44, False)):
         levels = Levels(reports=(report(model, 4.22, level(energy, 1)),), models=(model,))
         verdict = compare(levels, PL, others=()).statements[0]
-        farther = "lattice relaxation and electron-hole attraction, not estimated, would only lower it further"
+        farther = "electron-hole attraction, not estimated, would only lower it further"
         assert (farther in verdict) == said
 
 
@@ -156,7 +156,9 @@ def test_answer_when_nothing_fits():
     model = vacancy(1)
     levels = Levels(reports=(report(model, 4.22, level(3.81, 0, degeneracy=2)),), models=(model,))
     verdict = compare(levels, PL, others=()).statements[0]
-    assert verdict.startswith("No candidate fits: the nearest to the measured PL energy, V_Br⁺ · 21 atoms, CBM → empty")
+    assert verdict.startswith(
+        "No candidate fits: the nearest to the band in which light was detected, V_Br⁺ · 21 atoms, CBM → empty"
+    )
     assert "0.41 ± 0.06 (known) ± 0.20 (assumed) eV" in verdict
 
 
@@ -164,7 +166,9 @@ def test_answer_when_one_candidate_fits():
     model = vacancy(0)
     levels = Levels(reports=(report(model, 4.22, level(2.52, 1)),), models=(model,))
     verdict = compare(levels, PL, others=()).statements[0]
-    assert verdict.startswith("One candidate fits the measured PL energy, which makes it possible, not proven: V_Br⁰")
+    assert verdict.startswith(
+        "One candidate fits the band in which light was detected, which makes it possible, not proven: V_Br⁰"
+    )
 
 
 def test_answer_without_measurement():
@@ -185,7 +189,7 @@ def test_uncertainty_is_known_or_said_to_be_not():
     vacancy_sources = sources(by_model["V_Br_q0"])
     assert vacancy_sources["potential alignment"] == 0.06
     assert vacancy_sources["functional"] is None
-    assert vacancy_sources["lattice relaxation"] is None
+    assert vacancy_sources["level for a total energy"] is None
     assert "images of the charge" not in vacancy_sources
     assert "images of the charge" in sources(by_model["V_Br_q1"])
     assert by_model["pristine"].known_uncertainty_eV is None

@@ -14,6 +14,7 @@ from midgap.defects.configuration_coordinate import from_four_energies
 from midgap.defects.densities import StateDensity
 from midgap.defects.electronic_structure import Provenance
 from midgap.defects.emission_study import EmissionReport, EmissionStudy
+from midgap.defects.excitations import Carrier, NeutralExcitation, Promotion, VerticalExcitation
 from midgap.defects.formation_study import FormationReport, FormationStudy
 from midgap.defects.lineshape import Coupling, lineshape
 from midgap.defects.parsers import read_folder
@@ -148,6 +149,13 @@ def documents():
         EmissionStudy(host="host", ground={0.0: "a"}, excited={0.0: "b", 0.5: "c"}),
         diagram,
         EmissionReport(diagram=diagram, zero_phonon_line_eV=3.0, coupling=coupling, lines=(lineshape(3.0, coupling),)),
+        NeutralExcitation(
+            model="m", label="V", start="VBM", end="CBM", theory="PBE", promotion=Promotion(from_band=1, to_band=2),
+            absorption=VerticalExcitation(
+                ground_eV=-2.0, excited_eV=-1.0, electron=Carrier(band=2, spin="up", energy_eV=1.0),
+                hole=Carrier(band=1, spin="up", energy_eV=0.0),
+            ),
+        ),
         Modes(structure=finished.model.structure, energies_eV=[0.01], eigenvectors=np.zeros((1, 21, 3))),
         Calculation(model=finished.model, theory=finished.electronic_structure.theory),
         CalculationResult(

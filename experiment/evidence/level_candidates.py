@@ -13,12 +13,15 @@ from midgap.experiment.evidence.predictions import Prediction, Uncertainty
 from midgap.structures.errors import InputError
 from midgap.structures.model import Model
 
-ALWAYS_UNKNOWN = (
-    Uncertainty(
-        source="lattice relaxation", effect="lowers", note="absorption and emission geometry are not told apart"
-    ),
-    Uncertainty(source="electron-hole attraction", effect="lowers", note="no binding energy is subtracted"),
+RELAXATION = Uncertainty(
+    source="lattice relaxation", effect="lowers", note="the geometry is that without electron and hole"
 )
+LEVEL = Uncertainty(
+    source="level for a total energy",
+    note="what the electron costs in total energies, at this geometry, is not its one-electron level: midgap emission",
+)
+"""Of a defect the geometry is that of the emitting charge state, whose relaxation is thus in the level."""
+ATTRACTION = Uncertainty(source="electron-hole attraction", effect="lowers", note="no binding energy is subtracted")
 
 
 def from_levels(levels: Levels, refractive_index: float | None = None) -> tuple[Candidate, ...]:
@@ -174,7 +177,7 @@ def _uncertainties(
             sources.append(Uncertainty(source="images of the charge", note="level energies are not corrected for them"))
     else:
         sources.append(Uncertainty(source="surroundings of the cluster", note="one embedding"))
-    return (*sources, *ALWAYS_UNKNOWN)
+    return (*sources, RELAXATION if transition == "CBM → VBM" else LEVEL, ATTRACTION)
 
 
 def _cell_size(report: LevelReport, model: Model | None, transition: str, levels: Levels) -> Uncertainty:

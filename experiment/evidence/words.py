@@ -68,7 +68,8 @@ def statements(
     if energy is None:
         verdict = "Open: no record states the energy of its photoluminescence, so no candidate can be held against it."
     else:
-        verdict = _verdict(candidates, evidence, totals, assumption, reference, living)
+        seen = "band in which light was detected" if energy.from_band else "measured PL energy"
+        verdict = _verdict(candidates, evidence, totals, assumption, reference, living, seen)
     said = [verdict, _measured(energy), _computed(candidates, levels)]
     if steps:
         note = steps[0].note.removesuffix(NOT_YET).rstrip("; ") if steps[0].kind == "calculation" else ""
@@ -83,6 +84,7 @@ def _verdict(
     assumption: Assumption,
     reference: int,
     living: Mapping[str, float],
+    seen: str,
 ) -> str:
     residual = {e.candidate: e.ensemble_residual for e in evidence if e.observable == ENERGY}
     counted = [c for c in candidates if c.counted and residual.get(c.name) is not None]
@@ -94,7 +96,7 @@ def _verdict(
     if not fitting:
         nearest = min(counted, key=lambda c: away[c.name])
         stated = _with_energy(nearest, assumption)
-        return f"No candidate fits: the nearest to the measured PL energy, {stated}, is {away[nearest.name]:.1f} σ off{_if(assumption)}."
+        return f"No candidate fits: the nearest to the {seen}, {stated}, is {away[nearest.name]:.1f} σ off{_if(assumption)}."
     best = dict(zip(totals.candidates, totals.relative(reference), strict=True)) if totals.candidates else {}
     fitting.sort(key=lambda c: -best.get(c.name, 0.0))
     names = [
@@ -104,14 +106,14 @@ def _verdict(
     names += [f"{len(fitting) - NAMED} more"] if len(fitting) > NAMED else []
     joined = "; and ".join(["; ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     if len(fitting) == 1:
-        found = f"One candidate fits the measured PL energy, which makes it possible, not proven: {joined}"
+        found = f"One candidate fits the {seen}, which makes it possible, not proven: {joined}"
     else:
         apart = max(best.values(), default=0.0) - min((best.get(c.name, 0.0) for c in fitting), default=0.0)
         by = ", ".join(OBSERVABLES[name].label for name in totals.observables)
         n = {2: "two", 3: "three"}.get(len(fitting), str(len(fitting)))
         differs = f"differs by {apart:.1f}" if apart >= 0.05 else "is the same"
         found = (
-            f"Undecided: {n} candidates fit the measured PL energy, and the evidence does not tell them apart "
+            f"Undecided: {n} candidates fit the {seen}, and the evidence does not tell them apart "
             f"(ln evidence by {by} {differs}): {joined}"
         )
     return f"{found}.{_off(others, away, assumption)}"
