@@ -173,6 +173,10 @@ def _uncertainties(
     sources.append(Uncertainty(source="functional", note="how far the theory is off is not known from one theory"))
     if model is None or model.periodic:
         sources += [_cell_size(report, model, transition, levels), Uncertainty(source="k-points", note="one mesh")]
+        others = _gap_differences(report, model, levels)
+        if transition.startswith("CBM →") and transition != "CBM → VBM" and any(others):
+            note = "the CBM is that of the perfect crystal in this cell; difference to the gap of another cell"
+            sources.append(Uncertainty(source="CBM of the cell", value=max(others), note=note))
         if report.charge:
             sources.append(Uncertainty(source="images of the charge", note="level energies are not corrected for them"))
     else:
@@ -183,17 +187,8 @@ def _uncertainties(
 def _cell_size(report: LevelReport, model: Model | None, transition: str, levels: Levels) -> Uncertainty:
     """From another cell of the same crystal, else from the defect cell's own host states."""
     source = "size of the cell"
-    if transition == "CBM → VBM" and model is not None and report.gap_eV is not None:
-        models = {m.name: m for m in levels.models}
-        others = [
-            abs(other.gap_eV - report.gap_eV)
-            for other in levels.reports
-            if other.gap_eV is not None
-            and other.theory.name == report.theory.name
-            and other.model != report.model
-            and other.model in models
-            and (models[other.model].kind, models[other.model].material) == (model.kind, model.material)
-        ]
+    if transition == "CBM → VBM":
+        others = _gap_differences(report, model, levels)
         if others:
             return Uncertainty(source=source, value=max(others), note="difference to the gap of another cell")
     remedy = _larger(model, levels)
@@ -202,6 +197,22 @@ def _cell_size(report: LevelReport, model: Model | None, transition: str, levels
         note = "distance of the cell's own host states from the aligned host's VBM, which a large cell closes"
         return Uncertainty(source=source, value=own[0], note=note, remedy=remedy)
     return Uncertainty(source=source, note="one cell", remedy=remedy)
+
+
+def _gap_differences(report: LevelReport, model: Model | None, levels: Levels) -> list[float]:
+    """How far the perfect crystal's gap in other cells, at the same theory, is from the gap of this one."""
+    models = {m.name: m for m in levels.models}
+    if model is None or report.gap_eV is None:
+        return []
+    return [
+        abs(other.gap_eV - report.gap_eV)
+        for other in levels.reports
+        if other.gap_eV is not None
+        and other.theory.name == report.theory.name
+        and other.model != report.model
+        and other.model in models
+        and (models[other.model].kind, models[other.model].material) == ("pristine", model.material)
+    ]
 
 
 def _larger(model: Model | None, levels: Levels) -> str:
