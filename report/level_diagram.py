@@ -13,6 +13,7 @@ from matplotlib.patheffects import Normal, Stroke
 
 from midgap.defects.report import Level, LevelReport, Levels
 from midgap.experiment.comparison import SMALLEST_PART, Comparison, Row
+from midgap.experiment.evidence.level_candidates import EDGE
 from midgap.experiment.photon_energy import wavelength_nm
 from midgap.experiment.records import Quantity
 from midgap.report.palette import CONDUCTION, INK, LEVEL, LINE, MUTED, PAPER, PL, PL_BAND, PUBLISHED, VALENCE
@@ -149,7 +150,9 @@ def _errors(report: LevelReport, level: int, comparison: Comparison | None) -> t
         prediction = candidate.prediction("pl_peak_eV")
         same = (candidate.origin, candidate.model, candidate.level) == ("levels", report.model, level)
         if same and prediction is not None and candidate.theory is not None and candidate.theory.name == theory:
-            return prediction.known_uncertainty, prediction.widths(assumption)[0]
+            of_level = tuple(u for u in prediction.uncertainties if u.source != EDGE)
+            height = prediction.model_copy(update={"uncertainties": of_level})
+            return height.known_uncertainty, height.widths(assumption)[0]
     return report.alignment.uncertainty_eV, None
 
 

@@ -21,6 +21,8 @@ LEVEL = Uncertainty(
     note="what the electron costs in total energies, at this geometry, is not its one-electron level: midgap emission",
 )
 """Of a defect the geometry is that of the emitting charge state, whose relaxation is thus in the level."""
+EDGE = "CBM of the cell"
+"""Source of uncertainty of what starts at the CBM; the height of a level has no part in it."""
 ATTRACTION = Uncertainty(source="electron-hole attraction", effect="lowers", note="no binding energy is subtracted")
 
 
@@ -176,7 +178,7 @@ def _uncertainties(
         others = _gap_differences(report, model, levels)
         if transition.startswith("CBM →") and transition != "CBM → VBM" and any(others):
             note = "the CBM is that of the perfect crystal in this cell; difference to the gap of another cell"
-            sources.append(Uncertainty(source="CBM of the cell", value=max(others), note=note))
+            sources.append(Uncertainty(source=EDGE, value=max(others), note=note))
         if report.charge:
             sources.append(Uncertainty(source="images of the charge", note="level energies are not corrected for them"))
     else:
