@@ -131,12 +131,16 @@ def test_folders_without_densities_are_told_how_to_get_them(tmp_path):
     with pytest.raises(InputError, match=r"MO_CUBES.*LSEPB"):
         level_densities(tmp_path, of_level())
     assert level_densities(tmp_path, report(vacancy(0), 4.22)) == []
-    (tmp_path / "wavefunctions.gpw").write_text("none")
-    with pytest.raises(InputError, match="no wavefunctions"):
-        level_densities(tmp_path, of_level())
-    (tmp_path / "wavefunctions.gpw").unlink()
     (tmp_path / "PARCHG.0003.ALLK").write_text("none\n")
     with pytest.raises(InputError, match="no PARCHG"):
+        level_densities(tmp_path, of_level())
+
+
+@pytest.mark.engine
+def test_a_broken_file_of_wavefunctions_is_told(tmp_path):
+    pytest.importorskip("gpaw")
+    (tmp_path / "wavefunctions.gpw").write_text("none")
+    with pytest.raises(InputError, match="no wavefunctions"):
         level_densities(tmp_path, of_level())
 
 

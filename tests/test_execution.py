@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,7 @@ from midgap.workflows.calculation import Calculation
 from midgap.workflows.execution import run
 from midgap.workflows.worker import attempts
 
-pytestmark = pytest.mark.engine
-pytest.importorskip("gpaw")
+pytestmark = [pytest.mark.engine, pytest.mark.skipif(find_spec("gpaw") is None, reason="GPAW is not installed")]
 
 
 def rock_salt(**fields) -> Calculation:

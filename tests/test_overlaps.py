@@ -1,13 +1,14 @@
 """Derivatives of GPAW's states as atoms move, against momenta, and against what orthogonality asks."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
 from midgap.defects.parsers.gpaw_overlaps import _overlaps, coupling
 from midgap.structures.errors import InputError
 
-gpaw = pytest.importorskip("gpaw")
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.skipif(find_spec("gpaw") is None, reason="GPAW is not installed")]
 
 STEP_ANG = 0.01
 
@@ -16,6 +17,7 @@ STEP_ANG = 0.01
 def moved(tmp_path_factory):
     """HCl in a small box, real orbitals at Γ, moved as a whole and with the Cl alone."""
     from ase import Atoms
+    from gpaw import GPAW
 
     folder = tmp_path_factory.mktemp("moved")
     files = {}
@@ -28,7 +30,7 @@ def moved(tmp_path_factory):
     }.items():
         atoms = Atoms("ClH", positions=[[2.0, 2.1, 2.2], [2.1, 2.0, 3.5]], cell=[4.2, 4.3, 5.0], pbc=True)
         atoms.positions += shift * np.array([0.6, 0.0, 0.8])
-        atoms.calc = gpaw.GPAW(
+        atoms.calc = GPAW(
             mode={"name": "pw", "ecut": 250}, xc="PBE", nbands=8, symmetry="off", txt=None,
             convergence={"density": 1e-7, "eigenstates": 1e-10, "bands": 6},
         )  # fmt: skip
@@ -39,7 +41,9 @@ def moved(tmp_path_factory):
 
 
 def opened(path):
-    calc = gpaw.GPAW(str(path), txt=None)
+    from gpaw import GPAW
+
+    calc = GPAW(str(path), txt=None)
     calc.get_pseudo_wave_function(0, 0, 0)
     return calc
 

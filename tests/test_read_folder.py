@@ -39,6 +39,7 @@ def test_a_gpw_file_of_ones_own(tmp_path, mode):
     assert not edges.direct and edges.gap_eV > 0
 
 
+@pytest.mark.engine
 def test_what_is_no_gpw_file(tmp_path):
     pytest.importorskip("gpaw")
     (tmp_path / "broken.gpw").write_bytes(b"not a gpw file")
