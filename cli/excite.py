@@ -45,7 +45,7 @@ def command(
     """Promote an electron, from a level to the CBM say, and tell what is absorbed and emitted, by total energies."""
     from rich.console import Console
 
-    from midgap.cli.progress import Progress
+    from midgap.cli.progress import stoppable
     from midgap.defects.excitations import NeutralExcitation
     from midgap.structures.errors import InputError
     from midgap.workflows.engines import engine_named
@@ -57,12 +57,8 @@ def command(
     if missing := engine_named(engine).missing():
         raise InputError(missing)
     talk = Console(stderr=True)
-    try:
-        with Progress(talk) as progress:
-            done = run_flow(flow, out, cores=cores, watch=progress)
-    except KeyboardInterrupt:
-        talk.print("Stopped. What is finished is kept; the same command goes on from here.", highlight=False)
-        raise typer.Exit(130) from None
+    with stoppable(talk) as progress:
+        done = run_flow(flow, out, cores=cores, watch=progress)
     done.raise_for_failures()
     found = NeutralExcitation.from_dict(done.output)
     found.write(out / "excitation.json")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group
@@ -27,6 +28,19 @@ _SIGNS = {
 }
 LINE_EVERY_S = 30.0
 """Outside a terminal a running job says how far it is this often."""
+
+
+@contextmanager
+def stoppable(talk: Console) -> Iterator[Progress]:
+    """A flow's progress; an interrupt says that the command goes on, and ends it with 130."""
+    import typer
+
+    try:
+        with Progress(talk) as progress:
+            yield progress
+    except KeyboardInterrupt:
+        talk.print("Stopped. What is finished is kept; the same command goes on from here.", highlight=False)
+        raise typer.Exit(130) from None
 
 
 def clock(seconds: float) -> str:

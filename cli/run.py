@@ -43,19 +43,15 @@ def command(
         _plan(asked, out, cores, json_output)
         return
 
-    from midgap.cli.progress import Progress
+    from midgap.cli.progress import stoppable
     from midgap.workflows.densities import densities_so_far
     from midgap.workflows.flows import levels_so_far
     from midgap.workflows.local import run_flow
 
     flow = asked.flow()
     _refuse_missing(asked)
-    try:
-        with Progress(talk) as progress:
-            result = run_flow(flow, out, cores=cores, request=asked.request(), watch=progress)
-    except KeyboardInterrupt:
-        talk.print("Stopped. What is finished is kept; the same command goes on from here.", highlight=False)
-        raise typer.Exit(130) from None
+    with stoppable(talk) as progress:
+        result = run_flow(flow, out, cores=cores, request=asked.request(), watch=progress)
     written = write(levels_so_far(result.folder), measured, out, densities_so_far(result.folder))
     if json_output:
         from midgap.cli.printed import FailedJob

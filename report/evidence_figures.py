@@ -53,18 +53,23 @@ def residual_plot(ax: Axes, comparison: Comparison) -> Axes:
     ax.set_yticks(range(len(rows)), [mathtext(brief(row.title)) for row in rows])
     ax.set(xlim=(-far - 0.5, far + 0.5), ylim=(len(rows) - 0.45, -0.55))
     if used:
-        ax.legend(
-            frameon=False,
-            fontsize=SMALL,
-            labelcolor=INK.light,
-            loc="lower center",
-            bbox_to_anchor=(0.5, 1.0),
-            ncols=min(len(used), 4),
-            handletextpad=0.2,
-        )
+        _legend_above(ax, min(len(used), 4), handletextpad=0.2)
     dress(ax, "Measured less predicted (standard deviations)", "")
     ax.tick_params(axis="y", length=0, labelsize=SMALL)
     return ax
+
+
+def _legend_above(ax: Axes, ncols: int, **style: float) -> None:
+    above = (0.5, 1.0)
+    ax.legend(
+        frameon=False,
+        fontsize=SMALL,
+        labelcolor=INK.light,
+        ncols=ncols,
+        loc="lower center",
+        bbox_to_anchor=above,
+        **style,
+    )
 
 
 def reach(comparison: Comparison) -> float:
@@ -118,14 +123,7 @@ def sensitivity_plot(ax: Axes, comparison: Comparison) -> Axes:
         )
     ax.set_xticks(x, [f"{a.unknown_eV:g} eV\n×÷ {a.unknown_factor:g}" for a in comparison.assumptions])
     ax.margins(y=0.15)
-    ax.legend(
-        frameon=False,
-        fontsize=SMALL,
-        labelcolor=INK.light,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        ncols=1 if len(names) > 2 else 2,
-    )
+    _legend_above(ax, 1 if len(names) > 2 else 2)
     return dress(ax, "Assumed for errors not estimated", "ln evidence, best = 0")
 
 

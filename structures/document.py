@@ -11,6 +11,7 @@ import math
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -66,6 +67,13 @@ def _write_whole(path: Path, data: str | bytes) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return path
+
+
+def copy_atomic(source: Path, target: Path) -> None:
+    """Copy a file of any size so that ``target`` is there whole or not at all."""
+    partial = target.with_name(f".{target.name}")
+    shutil.copyfile(source, partial)
+    partial.replace(target)
 
 
 def read_json(path: Path | str) -> Any:

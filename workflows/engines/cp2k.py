@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from midgap.defects.parsers import cp2k as parser
-from midgap.structures.document import write_atomic
+from midgap.structures.document import copy_atomic, write_atomic
 from midgap.structures.errors import ComputationError, InputError
 from midgap.structures.units import BOHR_ANG, EV_PER_HARTREE
 from midgap.workflows.calculation import Calculation, CalculationResult
@@ -114,9 +114,7 @@ class Cp2k(Engine):
         """Start from the wavefunction that a relaxation ended with."""
         for name in WAVEFUNCTIONS:
             if (finished / name).is_file() and not (folder / name).exists():
-                partial = folder / f".{name}"
-                shutil.copyfile(finished / name, partial)
-                partial.replace(folder / name)
+                copy_atomic(finished / name, folder / name)
 
     def write_input(self, calculation: Calculation, folder: Path) -> None:
         data = _data()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from midgap.structures.document import write_atomic
+from midgap.structures.document import copy_atomic, write_atomic
 from midgap.structures.errors import ComputationError, InputError
 from midgap.workflows.calculation import Calculation, CalculationResult
 from midgap.workflows.engines.base import Engine
@@ -83,9 +82,7 @@ class Gpaw(Engine):
         """
         earlier, start = finished / WAVEFUNCTIONS, folder / START
         if earlier.is_file() and not start.exists() and _same_basis(calculation, finished):
-            partial = folder / f".{START}"
-            shutil.copyfile(earlier, partial)
-            partial.replace(start)
+            copy_atomic(earlier, start)
 
     def write_input(self, calculation: Calculation, folder: Path) -> None:
         calculation.write(folder / "calculation.json")
@@ -166,6 +163,13 @@ def opened(path: Path, convergence: dict[str, Any], log: Any, positions_ang: Any
     if (calc.atoms.positions != positions_ang).any():
         calc.dft.ibzwfs.fermi_levels = None
     return calc
+
+
+def write_gpw(calc: Any, path: Path) -> None:
+    """Density and wavefunctions, whole or not at all."""
+    partial = path.with_name(f".{path.name}")
+    calc.write(str(partial), mode="all")
+    partial.replace(path)
 
 
 def say(folder: Path, stage: str) -> None:

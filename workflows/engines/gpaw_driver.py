@@ -23,7 +23,16 @@ from midgap.defects.parsers import gpaw as parser
 from midgap.structures.document import write_atomic
 from midgap.structures.model import Model
 from midgap.workflows.calculation import Calculation, CalculationResult
-from midgap.workflows.engines.gpaw import START, WAVEFUNCTIONS, Gpaw, opened, say, unrestricted, usual_cutoff_eV
+from midgap.workflows.engines.gpaw import (
+    START,
+    WAVEFUNCTIONS,
+    Gpaw,
+    opened,
+    say,
+    unrestricted,
+    usual_cutoff_eV,
+    write_gpw,
+)
 from midgap.workflows.engines.gpaw_excited import promoted
 from midgap.workflows.engines.gpaw_fft import use_pyfftw
 from midgap.workflows.engines.gpaw_hybrid import one_shot_hybrid
@@ -169,7 +178,7 @@ def relax(calculation: Calculation, folder: Path) -> CalculationResult:
                 "forces_eV_per_ang": forces.tolist(),
             }
         )
-        _write_gpw(calc, folder / WAVEFUNCTIONS)
+        write_gpw(calc, folder / WAVEFUNCTIONS)
         with (folder / "relax.jsonl").open("a") as stream:
             stream.write(json.dumps(history[-1]) + "\n")
     last = history[-1]
@@ -223,7 +232,7 @@ def static(calculation: Calculation, folder: Path) -> CalculationResult:
     atoms = atoms_of(calculation.model)
     atoms.calc = calc
     energy = float(atoms.get_potential_energy())
-    _write_gpw(calc, folder / WAVEFUNCTIONS)
+    write_gpw(calc, folder / WAVEFUNCTIONS)
     window = parser.band_window(calc, empty_bands(calculation))
     eigenvalues = None
     energies = {"PBE": energy}
@@ -282,12 +291,6 @@ def _ground_state(calculation: Calculation, folder: Path) -> Any:
 
 def _log(folder: Path) -> Any:
     return (folder / "gpaw.txt").open("a")
-
-
-def _write_gpw(calc: Any, path: Path) -> None:
-    partial = path.with_name(f".{path.name}")
-    calc.write(str(partial), mode="all")
-    partial.replace(path)
 
 
 def _provenance(calculation: Calculation, settings: dict[str, str]) -> Provenance:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from midgap.workflows.calculation import Calculation
-from midgap.workflows.engines.gpaw import START, WAVEFUNCTIONS, opened, say
+from midgap.workflows.engines.gpaw import START, WAVEFUNCTIONS, opened, say, write_gpw
 
 TIGHT = {"density": 1e-5, "eigenstates": 1e-6, "bands": "occupied"}
 """For an energy; empty bands mean nothing here, and holes below filled bands are converged with them."""
@@ -42,9 +42,7 @@ def promoted(calculation: Calculation, folder: Path, ground: Callable[[], Any], 
         say(folder, "SCF of the ground state")
         calc = ground()
         path = folder / START
-        partial = path.with_name(f".{path.name}")
-        calc.write(str(partial), mode="all")
-        partial.replace(path)
+        write_gpw(calc, path)
     say(folder, "SCF")
     convergence = LOOSE if calculation.task == "relax" else TIGHT
     calc = opened(path, convergence, log, calculation.model.positions_ang)

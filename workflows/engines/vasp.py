@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midgap.structures.document import read_json, write_atomic
+from midgap.structures.document import copy_atomic, read_json, write_atomic
 from midgap.structures.errors import InputError
 from midgap.workflows.calculation import Calculation, CalculationResult
 from midgap.workflows.engines import vasp_files as files
@@ -138,9 +137,9 @@ class Vasp(Engine):
         """Begin from the orbitals of another run if the program can read them, and from its density in any case."""
         folder.mkdir(parents=True, exist_ok=True)
         if self._reads_orbitals(calculation, finished):
-            _copy(finished / "WAVECAR", folder)
+            copy_atomic(finished / "WAVECAR", folder / "WAVECAR")
         elif files.density_is_whole(finished / "CHGCAR"):
-            _copy(finished / "CHGCAR", folder)
+            copy_atomic(finished / "CHGCAR", folder / "CHGCAR")
 
     def write_input(self, calculation: Calculation, folder: Path) -> None:
         """Write INCAR, KPOINTS, POSCAR and POTCAR (or POTCAR.spec), such that VASP goes on from what is there."""
@@ -292,9 +291,3 @@ def _corrected(lines: list[Tag], folder: Path) -> list[Tag]:
     for name, value in by_hand(folder).items():
         named[name] = Tag(name, value, f"by {BY_HAND}")
     return list(named.values())
-
-
-def _copy(path: Path, folder: Path) -> None:
-    partial = folder / f".{path.name}"
-    shutil.copyfile(path, partial)
-    partial.replace(folder / path.name)
