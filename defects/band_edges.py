@@ -80,6 +80,11 @@ def band_edges(structure: ElectronicStructure) -> BandEdges:
         count = structure.filled(spin)
         below, above = int(np.floor(count + INTEGER_TOLERANCE)), int(np.ceil(count - INTEGER_TOLERANCE))
         half = half or below != above
+        if below < 0:
+            raise InputError(
+                f"The first band listed is number {structure.first_band + 1}, above the {count + structure.first_band:g} "
+                "that are filled, so there is no VBM; keep more bands below the gap."
+            )
         if below > n_band or above >= n_band:
             raise InputError(
                 f"{n_band} bands were computed and {count:g} of them are filled: there is no empty band to find the CBM in; "

@@ -129,6 +129,8 @@ class ElectronicStructure(Document):
         if not np.isfinite(self.eigenvalues_eV).all():
             spin, k, band = np.argwhere(~np.isfinite(self.eigenvalues_eV))[0]
             raise ValueError(f"the eigenvalue of spin {spin + 1}, k-point {k + 1}, band {band + 1} is not a number")
+        if not abs(self.magnetization_muB) <= self.n_electrons + 1e-3:
+            raise ValueError(f"{self.n_electrons:g} electrons cannot have N↑ - N↓ = {self.magnetization_muB:g}")
         if self.dipoles is not None:
             given = self.dipoles.squared_ang2.shape
             if given[:2] != (n_spin, n_k) or self.dipoles.first_band + given[2] > n_band:

@@ -223,6 +223,9 @@ def _charge(out: VaspOutput, electrons: float, warnings: list[str]) -> int:
         )
         return 0
     charge = sum(out.valences) - electrons
+    if not np.isfinite(charge):
+        warnings.append(f"{out.source.name} gives POTCARs a charge that is no number: the cell is taken to be neutral.")
+        return 0
     if abs(charge - round(charge)) > WHOLE_CHARGE:
         warnings.append(
             f"The cell holds {electrons:g} electrons, a charge of {charge:+.3f}; it is reported as {round(charge):+d}."
