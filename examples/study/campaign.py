@@ -49,6 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (InputError, ComputationError) as error:
         print(f"campaign: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
+    except KeyboardInterrupt:
+        print("Stopped. What is finished is kept; the same command goes on from here.", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from couplings import couplings
 from results import Cost, cost_of, finished, level, relaxation
 from studies import write_studies
 
@@ -19,7 +20,8 @@ from midgap.defects.band_edges import band_edges
 from midgap.defects.dielectric import DielectricResponse
 from midgap.defects.electronic_structure import ElectronicStructure
 from midgap.defects.emission import Screening
-from midgap.structures.document import write_atomic
+from midgap.defects.vibrations import Modes
+from midgap.structures.document import read_json, write_atomic
 from midgap.workflows.calculation import CalculationResult
 
 HERE = Path(__file__).parent
@@ -31,11 +33,12 @@ RELAXATIONS = (
 )
 LEVELS = ("levels_small", "levels_small_starts", "exchange_small", "mesh_small", "cutoff_small", "bands_small")
 LARGE = ("levels_large_host", "levels_large_q+1", "levels_large_q0", "levels_large_q-1")
-ENGINES = ("scalar_large", "cp2k_large", "clusters")
-POINTS = ("paths_small_0+", "paths_small_0-", "ends_large")
+ENGINES = ("scalar_large", "cp2k_large", "clusters", "contrast")
+ENDS = ("ends_large", "ends_large_0-")
+POINTS = ("paths_small_0+", "paths_small_0-", *ENDS)
 ENERGIES = ("phases",)
 
-KEPT = {"levels_small": "small", "ends_large": "large", **dict.fromkeys(LARGE, "large")}
+KEPT = {"levels_small": "small", **dict.fromkeys((*LARGE, *ENDS), "large")}
 """Stages whose results are kept whole enough for `midgap levels`, and where."""
 
 DEEP_EV, HIGH_EV = 2.0, 1.5
@@ -60,12 +63,27 @@ def main(out: Path, screening: Screening) -> None:
             if stage in POINTS:
                 _keep(result, KEPT.get(stage, stage), bare=True)
     _finer(found["energies"], found["relaxations"])
+    found["couplings"] = couplings(out / "coupling_small")
     stages = sorted(path.name for path in out.iterdir() if (path / "flow.json").exists())
     found["costs"] = {stage: _cost(cost_of(out / stage)) for stage in stages if not stage.startswith("old")}
     found["screening"] = screening.to_dict()
     RESULTS.mkdir(exist_ok=True)
     write_atomic(RESULTS / "study.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    _keep_modes(out)
     write_studies(RESULTS, found, screening)
+
+
+def _keep_modes(out: Path) -> None:
+    """Vibrations of the crystal, which its dielectric constants came with, and of V+."""
+    for name, pattern in (
+        ("crystal", "dielectric/jobs/vibrations_of-*"),
+        ("V+", "modes_small_q+1/jobs/vibrations_of-*"),
+    ):
+        for path in out.glob(f"{pattern}/response.json"):
+            modes = Modes.from_dict(read_json(path)["output"], source=str(path))
+            write_atomic(
+                RESULTS / f"modes_{name}.json", json.dumps(_rounded(modes.to_dict()), ensure_ascii=False) + "\n"
+            )
 
 
 def energy(stage: str, result: CalculationResult) -> dict[str, Any]:

@@ -9,14 +9,16 @@ import numpy as np
 from cells import HOLE, NAMES, WARM_K, eV, lowest_level, table
 from reports import Results
 from scipy.constants import Boltzmann, e
-from studies import vertical_energies
+from studies import diagrams, vertical_energies
 
 from midgap.defects.configuration_coordinate import ConfigurationCoordinate, curvature
 from midgap.defects.electrostatics import dielectric_tensor
 from midgap.defects.emission import Screening
+from midgap.defects.nonradiative import ANG3_IN_CM3, capture
 from midgap.defects.radiative import radiative_lifetime
 
 PLAIN = ("levels_small",)
+CAPTURE_K = (77.0, 300.0)
 SCREENINGS = ((7.0, 3.0), (8.0, 3.5), (12.0, 3.5))
 """Static and electronic constants that others might take."""
 
@@ -24,19 +26,19 @@ SCREENINGS = ((7.0, 3.0), (8.0, 3.5), (12.0, 3.5))
 def emission(results: Results) -> Iterator[str]:
     """What would be emitted, from energies of both charge states in both geometries.
 
-    The barrier is that of two equal parabolas, E²/4λ for a vertical emission E and a lattice relaxation λ (Marcus):
-    where it is a few kT, the carrier is captured without light.
+    The barrier is where the two parabolas cross, each with the curvature that its own relaxation gives it: where it is a
+    few kT, the carrier is captured without light.
     """
     rows = []
     for one in results.vertical:
         other = NAMES[one["charge"]]
         hole = ("V⁰", other) if one["charge"] > 0 else (other, "V⁰")
-        for carrier, (first, last) in (("hole", hole), ("electron", hole[::-1])):
+        pairs = (("hole", hole), ("electron", hole[::-1]))
+        for (carrier, (first, last)), (_, diagram) in zip(pairs, diagrams(one), strict=True):
             zero, vertical = one[f"{carrier}_zero_phonon_eV"], one[f"{carrier}_emission_eV"]
             relaxation = zero - vertical
-            barrier = max(0.0, vertical) ** 2 / (4.0 * relaxation)
             name = f"{first} + {carrier} → {last}"
-            rows.append([one["atoms"], name, eV(zero), eV(vertical), eV(relaxation), eV(barrier)])
+            rows.append([one["atoms"], name, eV(zero), eV(vertical), eV(relaxation), eV(diagram.crossing_eV)])
     heads = ["atoms", "", "zero-phonon line", "vertical emission", "lattice relaxation", "barrier without light"]
     yield from table(heads, rows)
 
@@ -98,12 +100,13 @@ def difference(results: Results) -> Iterator[str]:
 def lines(results: Results) -> Iterator[str]:
     """The lines: of the effective mode, and by the slope of the lower state where the upper one sits."""
     rows = []
-    for name, report in results.emissions().items():
+    for (atoms, name), report in results.emissions().items():
         diagram = report.diagram
         warm = next(line for line in report.lines if line.temperature_K == WARM_K)
         error = diagram.ground.phonon_uncertainty_eV
         rows.append(
             [
+                atoms,
                 name,
                 f"{diagram.delta_q:.1f}",
                 f"{1e3 * diagram.ground.phonon_eV:.1f}" + ("" if error is None else f" ± {1e3 * error:.1f}"),
@@ -113,8 +116,28 @@ def lines(results: Results) -> Iterator[str]:
                 f"{1e3 * width_by_slope_eV(diagram, WARM_K):.0f}",
             ]
         )
-    heads = ["", "ΔQ, amu^½ Å", "ħω, meV", "Huang-Rhys", "vertical, eV", "FWHM at 300 K, meV", "by the slope, meV"]
+    heads = [
+        "atoms",
+        "",
+        "ΔQ, amu^½ Å",
+        "ħω, meV",
+        "Huang-Rhys",
+        "vertical, eV",
+        "FWHM at 300 K, meV",
+        "by the slope, meV",
+    ]
     yield from table(heads, rows)
+
+
+def modes(results: Results) -> Iterator[str]:
+    """The vibrations at Γ of the small cell."""
+    rows = []
+    for name, title in (("crystal", "crystal (CP2K)"), ("V+", "V⁺ (GPAW)")):
+        found = results.modes(name)
+        if found is not None:
+            energies = 1e3 * found.energies_eV
+            rows.append([title, len(energies), f"{energies[0]:.1f}", f"{energies[-1]:.1f}", int(found.imaginary.sum())])
+    yield from table(["", "modes", "lowest, meV", "highest, meV", "imaginary"], rows)
 
 
 def width_by_slope_eV(diagram: ConfigurationCoordinate, temperature_K: float) -> float:
@@ -161,5 +184,52 @@ def lifetimes(results: Results) -> Iterator[str]:
         "oscillator strength",
         "lifetime, ns",
         "with a cavity's field, ns",
+    ]
+    yield from table(heads, rows)
+
+
+def captures(results: Results) -> Iterator[str]:
+    """A hole caught without light, beside one caught with it: one hole and one vacancy in a cell.
+
+    W² V, which does not depend on how far the carrier spreads, is of the small cell for both.
+    """
+    index = results.refractive_index
+    rows = []
+    for (atoms, name), report in results.emissions().items():
+        strength = next(
+            (one for one in results.found["couplings"] if name.startswith(f"{NAMES[one['charge']]} + hole")), None
+        )
+        cells = [
+            one
+            for one in results.levels
+            if one["atoms"] == atoms and one["stage"].startswith(("levels_small", "levels_large"))
+        ]
+        level = next((lowest_level(one) for one in cells if strength and one["charge"] == strength["charge"]), None)
+        if strength is None or level is None:
+            continue
+        volume = strength["volume_ang3"]
+        caught = capture(report.diagram, strength["matrix_element_eV"], volume, list(CAPTURE_K))
+        light = radiative_lifetime(level["above_vbm_eV"], level["oscillator_strengths"]["level → VBM"], index)
+        coefficients = [float(c) for c in caught.coefficient_cm3_per_s]
+        cell_cm3 = volume * (atoms + 1) / (strength["atoms"] + 1) * ANG3_IN_CM3
+        share = [1.0 / (1.0 + 1e-9 * light.lifetime_ns * c / cell_cm3) for c in coefficients]
+        rows.append(
+            [
+                atoms,
+                name,
+                f"{1e3 * strength['matrix_element_eV']:.2f}",
+                eV(caught.barrier_eV),
+                *(f"{c:.0e}" for c in coefficients),
+                *(f"{100 * one:.3g} %" for one in share),
+            ]
+        )
+    at = [f"{t:g} K" for t in CAPTURE_K]
+    heads = [
+        "atoms",
+        "",
+        "W, meV/(amu^½ Å)",
+        "barrier, eV",
+        *(f"C at {t}, cm³/s" for t in at),
+        *(f"with light, {t}" for t in at),
     ]
     yield from table(heads, rows)

@@ -9,6 +9,8 @@ from cells import HOLE, NAMES, WARM_K, eV, lowest_level, table, value
 from emission_tables import width_by_slope_eV
 from reports import Results
 
+from midgap.defects.emission_study import EmissionReport
+
 SETTINGS = {
     "levels_small": "as in the rest",
     "cutoff_small": "plane waves to {cutoff_eV:g} eV",
@@ -25,7 +27,6 @@ def published(results: Results) -> Iterator[str]:
         for stage in ("levels_small", "levels_large")
     )
     verticals = {(one["size"], one["charge"]): one for one in results.vertical}
-    found = results.emissions().get(HOLE)
     rows = [
         ["gap of the crystal", *(eV(value(cells.get(None), "gap_eV")) for cells in (small, large)), "3.9 (computed)"]
     ]
@@ -47,12 +48,17 @@ def published(results: Results) -> Iterator[str]:
     ):
         row = [name, *(eV(value(verticals.get((size, charge)), key)) for size in ("small", "large"))]
         rows.append([*row, "2.38 (detected from 2.30 to 2.48)"])
-    if found is not None:
-        warm = next(line for line in found.lines if line.temperature_K == WARM_K)
-        widths = sorted((width_by_slope_eV(found.diagram, WARM_K), warm.fwhm_eV))
-        row = [f"width of {HOLE} at 300 K", f"{widths[0]:.2f} to {widths[1]:.2f}", "–"]
-        rows.append([*row, "0.064 (one particle), 0.106 (many), measured"])
+    widths = [_widths(results.emissions().get((atoms, HOLE))) for atoms in (21, 65)]
+    rows.append([f"width of {HOLE} at 300 K", *widths, "0.064 (one particle), 0.106 (many), measured"])
     yield from table(["HSE06+SOC, eV", "21 or 22 atoms", "65 or 66 atoms", "published"], rows)
+
+
+def _widths(report: EmissionReport | None) -> str:
+    if report is None:
+        return "–"
+    warm = next(line for line in report.lines if line.temperature_K == WARM_K)
+    low, high = sorted((width_by_slope_eV(report.diagram, WARM_K), warm.fwhm_eV))
+    return f"{low:.2f} to {high:.2f}"
 
 
 def relaxations(results: Results) -> Iterator[str]:
@@ -141,7 +147,7 @@ def settings(results: Results) -> Iterator[str]:
 
 def engines(results: Results) -> Iterator[str]:
     """The large cell by two engines, without spin-orbit coupling."""
-    found = [one for one in results.found["engines"] if one["stage"] != "clusters"]
+    found = [one for one in results.found["engines"] if one["stage"] in ("scalar_large", "cp2k_large")]
     rows = []
     for one in sorted(found, key=lambda one: (one["stage"] == "cp2k_large", one["charge"] is not None)):
         first = lowest_level(one)
@@ -175,6 +181,29 @@ def clusters(results: Results) -> Iterator[str]:
             cells = [eV(value(at_vacancy, key)) for key in ("above_vbm_eV", "below_cbm_eV", "defect_weight")]
             rows.append([name, eV(one["gap_eV"]), *cells])
     yield from table(["", "gap", "level above the VBM", "below the CBM", "weight at the vacancy"], rows)
+
+
+def contrast(results: Results) -> Iterator[str]:
+    """The vacancy where octahedra share their corners, beside that of the large cell."""
+    cells = [("Cs4PbBr6", one) for one in results.levels if one["stage"] == "levels_large_q0"]
+    cells += [("CsPbBr3", one) for one in results.found["engines"] if one["stage"] == "contrast" and one["charge"] == 0]
+    rows = []
+    for material, one in cells:
+        filled = next((level for level in one["levels"] if level["occupation"]), None)
+        rows.append(
+            [
+                material,
+                one["atoms"],
+                eV(one["gap_eV"]),
+                f"{eV(value(filled, 'above_vbm_eV'))} ± {eV(one['alignment_uncertainty_eV'])}",
+                eV(value(filled, "above_cell_vbm_eV")),
+                eV(value(filled, "below_cbm_eV")),
+                eV(value(filled, "defect_weight")),
+                f"{one['across_ang']:.2f} Å",
+            ]
+        )
+    heads = ["", "atoms", "gap of the crystal", "electron of V⁰ above the VBM, aligned", "above the cell's own"]
+    yield from table([*heads, "below the CBM", "weight at the vacancy", "Pb to Br across"], rows)
 
 
 def formation(results: Results) -> Iterator[str]:

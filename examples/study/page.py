@@ -25,6 +25,7 @@ TABLES: dict[str, Callable[[Results], Iterator[str]]] = {
     "settings": level_tables.settings,
     "engines": level_tables.engines,
     "clusters": level_tables.clusters,
+    "contrast": level_tables.contrast,
     "formation": level_tables.formation,
     "transitions": level_tables.transitions,
     "costs": level_tables.costs,
@@ -32,7 +33,9 @@ TABLES: dict[str, Callable[[Results], Iterator[str]]] = {
     "screening": emission_tables.screening,
     "difference": emission_tables.difference,
     "lines": emission_tables.lines,
+    "modes": emission_tables.modes,
     "lifetimes": emission_tables.lifetimes,
+    "capture": emission_tables.captures,
 }
 
 

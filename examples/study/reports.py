@@ -13,6 +13,7 @@ from midgap.defects.electrostatics import dielectric_tensor
 from midgap.defects.emission import Screening
 from midgap.defects.emission_study import EmissionReport, emission_report
 from midgap.defects.formation_study import FormationReport, formation_report
+from midgap.defects.vibrations import Modes
 from midgap.structures.document import read_json
 from midgap.structures.errors import InputError
 
@@ -81,18 +82,31 @@ class Results:
                     self.notes[path.name] = str(error)
         return reports
 
-    def emissions(self) -> dict[str, EmissionReport]:
-        """The emission of each pair of charge states that was followed along the way, by name."""
+    def modes(self, name: str) -> Modes | None:
+        """Vibrations of the small cell: of the ``crystal`` or of ``V+``."""
+        path = self.folder / f"modes_{name}.json"
+        return Modes.read(path) if path.exists() else None
+
+    def emission_by_modes(self) -> EmissionReport | None:
+        """A hole caught by V0 in the small cell, with all modes of V+ instead of one."""
+        path = self.folder / "modes_V+.json"
+        return (
+            emission_report(self.folder / "emission_0_to_+.json", TEMPERATURES_K, modes=path) if path.exists() else None
+        )
+
+    def emissions(self) -> dict[tuple[int, str], EmissionReport]:
+        """What pairs of charge states emit, by atoms and name: in the small cell followed along the way, in the large by its ends."""
         reports = {}
         for path in sorted(self.folder.glob("emission_*_to_*.json")):
-            excited, ground = path.stem.removeprefix("emission_").split("_to_")
+            atoms = 65 if "_large_" in path.stem else 21
+            excited, ground = path.stem.removeprefix("emission_").removeprefix("large_").split("_to_")
             carrier = "electron" if (excited, ground) in (("+", "0"), ("0", "-")) else "hole"
             name = f"V{_raised(excited)} + {carrier} → V{_raised(ground)}"
             try:
-                reports[name] = emission_report(path, TEMPERATURES_K)
+                reports[atoms, name] = emission_report(path, TEMPERATURES_K)
             except InputError as error:
                 self.notes[path.name] = str(error)
-        return reports
+        return dict(sorted(reports.items()))
 
 
 def _raised(sign: str) -> str:

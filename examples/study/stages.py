@@ -13,6 +13,7 @@ from typing import Any
 from jobflow import Flow, Job
 from starts import Campaign, Finished, renamed
 
+from midgap.defects.configuration_coordinate import along
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 from midgap.structures.vacancies import rattle
@@ -20,6 +21,7 @@ from midgap.workflows.costs import expected_s
 from midgap.workflows.dielectric import DielectricFlowMaker
 from midgap.workflows.emission import EmissionFlowMaker
 from midgap.workflows.flows import LevelFlowMaker, compute
+from midgap.workflows.phonons import PhononFlowMaker
 
 CUTOFF_EV = 250.0
 PBE = LevelOfTheory.named("pbe", cutoff_eV=CUTOFF_EV)
@@ -34,6 +36,9 @@ MORE_EXCHANGE = 0.35
 
 PLACES = (0.0, 0.2, 0.5, 1.0)
 """Of the way from one charge state's geometry to the other's."""
+
+NEARBY = 0.02
+"""Of the same way: how far states are followed for their coupling to the motion."""
 
 MESHES = {
     "CsBr": (4, 4, 4),
@@ -75,10 +80,18 @@ def stages(material: str) -> list[Stage]:
         Stage("levels_small_starts", "small cell: levels from other starts", 500, levels_small_starts),
         Stage("paths_small_0+", "small cell: V0 and V+ between their geometries", 700, paths_small(0, 1)),
         Stage("paths_small_0-", "small cell: V0 and V- between their geometries", 700, paths_small(0, -1)),
+        Stage(
+            "coupling_small",
+            "small cell: V0 and V- a little to either side of their geometries (PBE)",
+            600,
+            nearby_small,
+        ),
+        Stage("modes_small_q+1", "small cell: vibrations of V+ at Γ (PBE)", 2400, modes_small),
         Stage("mesh_small", "small cell: 2×2×2 k-points, PBE+SOC", 1200, mesh_small),
         Stage("cutoff_small", "small cell: plane waves to 350 and 450 eV", 900, cutoff_small),
         Stage("bands_small", "small cell: three times as many empty bands", 200, bands_small),
-        Stage("ends_large", "large cell: V0 and V+ each in the other's geometry", 1300, ends_large),
+        Stage("ends_large", "large cell: V0 and V+ each in the other's geometry", 1300, ends_large(1)),
+        Stage("ends_large_0-", "large cell: V0 and V- each in the other's geometry", 1300, ends_large(-1)),
         Stage("dielectric", "small cell: how the crystal screens (CP2K, PBE)", 600, dielectric),
         Stage("scalar_large", "large cell: V+ and the crystal by GPAW, HSE06, no SOC", 700, scalar_large),
         Stage("cp2k_large", "large cell: V+ and the crystal by CP2K, HSE06 (ADMM), no SOC", 700, cp2k_large),
@@ -209,16 +222,37 @@ def paths_small(ground: int, excited: int) -> Callable[[Campaign], Flow]:
     return flow
 
 
-def ends_large(campaign: Campaign) -> Flow:
-    """V0 and V+ of the large cell each in the other's geometry; with `levels_large` that gives vertical energies."""
-    neutral, positive = (campaign.lowest("large", charge).model for charge in (0, 1))
-    return Flow(
-        [
-            static(renamed(positive.at(neutral.positions_ang, place=f"geometry of {neutral.name}"), "in_V0")),
-            static(renamed(neutral.at(positive.positions_ang, place=f"geometry of {positive.name}"), "in_V+")),
-        ],
-        name="ends_large",
-    )
+def nearby_small(campaign: Campaign) -> Flow:
+    """V0 towards V+ and V- towards V0, and away from them: how their wavefunctions change on the way to what a hole makes of them."""
+    jobs: list[Job | Flow] = []
+    for before, after in ((0, 1), (-1, 0)):
+        own, other = (campaign.lowest("small", charge).model for charge in (before, after))
+        for place in (-NEARBY, 0.0, NEARBY):
+            there = own.at(along(own.structure, other.structure, place), place=f"{place:g} of the way to {other.name}")
+            jobs.append(static(renamed(there, f"x{place:+.2f}"), PBE))
+    return Flow(jobs, name="coupling_small")
+
+
+def modes_small(campaign: Campaign) -> Flow:
+    """What V+ vibrates with: a hole caught by V0 leaves it there."""
+    return PhononFlowMaker(levels=relaxing()).displaced(campaign.lowest("small", 1).model)
+
+
+def ends_large(charge: int) -> Callable[[Campaign], Flow]:
+    """V0 and a charged vacancy of the large cell each in the other's geometry; with `levels_large`, vertical energies."""
+
+    def flow(campaign: Campaign) -> Flow:
+        neutral, charged = (campaign.lowest("large", each).model for each in (0, charge))
+        sign = "+" if charge > 0 else "-"
+        return Flow(
+            [
+                static(renamed(charged.at(neutral.positions_ang, place=f"geometry of {neutral.name}"), "in_V0")),
+                static(renamed(neutral.at(charged.positions_ang, place=f"geometry of {charged.name}"), f"in_V{sign}")),
+            ],
+            name="ends_large",
+        )
+
+    return flow
 
 
 def dielectric(campaign: Campaign) -> Flow:

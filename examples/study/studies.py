@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from midgap.defects.band_edges import band_edges
+from midgap.defects.configuration_coordinate import ConfigurationCoordinate, delta_q, from_four_energies
 from midgap.defects.corrections import extended_fnv, vertical_fnv
 from midgap.defects.electronic_structure import ElectronicStructure
 from midgap.defects.emission import Screening
@@ -33,6 +35,10 @@ def write_studies(results: Path, found: dict[str, Any], screening: Screening | N
                 name = f"emission_{SIGNS[excited]}_to_{SIGNS[ground]}.json"
                 _write(results / name, study)
     found["vertical"] = [one for size in ("small", "large") for one in vertical_energies(results, size, screening)]
+    for one in found["vertical"]:
+        if one["size"] == "large":
+            for name, diagram in diagrams(one):
+                write_atomic(results / f"emission_large_{name}.json", json.dumps(diagram.to_dict(), indent=1) + "\n")
     write_atomic(results / "study.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -107,6 +113,17 @@ def vertical_energies(
     return found
 
 
+def diagrams(one: dict[str, Any]) -> Iterator[tuple[str, ConfigurationCoordinate]]:
+    """Of a hole that is captured and of an electron, from one of `vertical_energies`, by ``excited_to_ground``."""
+    charge = one["charge"]
+    gains = {0: one["relaxation_of_neutral_eV"], charge: one["relaxation_of_charged_eV"]}
+    for carrier, ground in (("hole", max(0, charge)), ("electron", min(0, charge))):
+        excited = charge - ground
+        zero = one[f"{carrier}_zero_phonon_eV"]
+        name = f"{SIGNS[excited]}_to_{SIGNS[ground]}"
+        yield name, from_four_energies(one["delta_q_amu_ang"], 0.0, gains[ground], zero, zero + gains[excited])
+
+
 def _four(results: Path, size: str, charge: int) -> dict[str, FinishedCalculation] | None:
     """Neutral and charged, each at home and away."""
     sign = SIGNS[charge]
@@ -130,9 +147,7 @@ def _four(results: Path, size: str, charge: int) -> dict[str, FinishedCalculatio
     return {role: read_folder(results / name) for role, name in names.items()}
 
 
-def _vertical(
-    cells: dict[str, FinishedCalculation], host: ElectronicStructure, screening: Screening
-) -> dict[str, float | str]:
+def _vertical(cells: dict[str, FinishedCalculation], host: ElectronicStructure, screening: Screening) -> dict[str, Any]:
     edges = band_edges(host)
     home, away = cells["neutral"].electronic_structure, cells["neutral away"].electronic_structure
     charged, charged_away = cells["charged"].electronic_structure, cells["charged away"].electronic_structure
@@ -159,6 +174,7 @@ def _vertical(
     negative, positive = (at_neutral, at_charged) if q > 0 else (at_charged, at_neutral)
     return {
         "energy_theory": home.energy_theory,
+        "delta_q_amu_ang": delta_q(home.structure, charged.structure),
         "transition_level_above_vbm_eV": level - edges.vbm_eV,
         "gap_eV": edges.cbm_eV - edges.vbm_eV,
         "hole_zero_phonon_eV": level - edges.vbm_eV,
