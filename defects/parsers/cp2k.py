@@ -315,8 +315,9 @@ def _structure(folder: Path, text: str, asked: InputSection, warnings: list[str]
         raise ComputationError(
             f"The CP2K output in {folder} lists no atoms: it is cut short, or was printed at a low level."
         )
-    atoms = [row for row in rows if float(row[4]) > 0]  # a ghost has no charge
-    species, positions = [row[0] for row in atoms], np.array([row[1:4] for row in atoms], dtype=float)
+    numbers = _numbers([row[1:] for row in rows], f"The table of atoms in {folder}")
+    real = numbers[:, 3] > 0  # a ghost has no charge
+    species, positions = [row[0] for row, atom in zip(rows, real, strict=True) if atom], numbers[real, :3]
     if asked.at("GLOBAL").value("RUN_TYPE").upper() in ("GEO_OPT", "GEOMETRY_OPTIMIZATION"):
         moved = [frame for path in sorted(folder.glob("*-pos-1.xyz*")) for frame in read_frames(path)]
         if moved and len(moved[-1][1]) >= len(positions):
@@ -329,9 +330,18 @@ def _structure(folder: Path, text: str, asked: InputSection, warnings: list[str]
         vectors = re.findall(r"^ CELL\| Vector [abc] \[angstrom\]:\s+(\S+)\s+(\S+)\s+(\S+)", text, re.MULTILINE)[-3:]
         if len(vectors) < 3:
             raise ComputationError(f"The CP2K output in {folder} gives no cell: it is cut short.")
-        lattice = Lattice(np.array(vectors, dtype=float))
+        lattice = Lattice(_numbers(vectors, f"The table of cell vectors in {folder}"))
         warnings.append("The input gives no cell: it is taken from the output, to 0.001 Å.")
+    if not (np.isfinite(lattice.matrix).all() and lattice.volume > 1e-6 and np.isfinite(positions).all()):
+        raise ComputationError(f"{folder}: the cell spans no volume, or an atom is nowhere; a file of it is damaged.")
     return IStructure(lattice, species, positions.tolist(), coords_are_cartesian=True)
+
+
+def _numbers(rows: list[tuple[str, ...]], what: str) -> np.ndarray:
+    try:
+        return np.array(rows, dtype=float)
+    except ValueError as error:
+        raise ComputationError(f"{what} is damaged: {error}.") from None
 
 
 def _lattice(cell: InputSection) -> Lattice | None:
@@ -431,7 +441,10 @@ def provenance(text: str, asked: InputSection) -> Provenance:
 
 def _number(text: str, pattern: str) -> float | None:
     found = re.search(pattern, text, re.MULTILINE)
-    return float(found[1]) if found else None
+    try:
+        return float(found[1]) if found else None
+    except ValueError:
+        raise ComputationError(f"CP2K's output has no number where one belongs: {found[0].strip()}.") from None
 
 
 # --- states ------------------------------------------------------------------------------------
