@@ -29,7 +29,7 @@ def command(
     submission = submission_in(folder)
     measured = measured_records(records, str(submission.request.get("material", "")))
     with SentFlow(submission) as sent:
-        written = write(sent.levels(), measured, folder, sent.densities())
+        written = write(sent.levels(), measured, folder, sent.densities(), sent.formation())
         folders = tuple(str(path) for path in sent.write_calculations(folder / "jobs")) if calculations else ()
         views = sent.views()
     failed = [view for view in views if view.state == "failed"]

@@ -48,10 +48,11 @@ def command(
     if as_json:
         print_json(report)
         return
-    _print(report)
+    print_formation(report)
 
 
-def _print(report: FormationReport) -> None:
+def print_formation(report: FormationReport) -> None:
+    """Chemical potentials, formation energies and transition levels as tables."""
     from rich.console import Console
 
     from midgap.cli.tables import eV, plain_table

@@ -80,9 +80,10 @@ def command(
         shift_eV=shift,
     )
     if screening is not None:
+        from midgap.cli.options import parse_dielectric
         from midgap.defects.level_correction import corrected
 
-        report = corrected(report, structure, host, _dielectric(screening))
+        report = corrected(report, structure, host, parse_dielectric(screening))
     if picture is not None:
         from midgap.report.state_picture import write_state_picture
 
@@ -111,21 +112,6 @@ def _refuse_idle(reference: Path | None, defect_site: str | None, species: str, 
         raise InputError(f"--shift takes an energy of at most {LARGEST_SHIFT_EV:g} eV, not {shift:g}.")
     if species and defect_site is None:
         raise InputError("--species says what is missing at --defect-site; give that too.")
-
-
-def _dielectric(text: str) -> float | list[float]:
-    """One number or three with commas; what they may be is checked where they are used."""
-    from midgap.structures.errors import InputError
-
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 3):
-        raise InputError(
-            f"--screening takes a dielectric constant such as 8.1, or three such as 8.0,8.0,8.4; not {text!r}."
-        )
-    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def _site(text: str, species: str, structure: ElectronicStructure) -> DefectSite:

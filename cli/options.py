@@ -53,6 +53,25 @@ def parse_mesh(text: str) -> tuple[int, int, int]:
     return a, b, c
 
 
+def parse_dielectric(text: str) -> float | tuple[float, float, float]:
+    """``"8.1"`` or ``"8.0,8.0,8.4"``; what they may be is checked where they are used.
+
+    Raises
+    ------
+    InputError
+        It is neither one number nor three.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 3):
+        raise InputError(
+            f"--screening takes a dielectric constant such as 8.1, or three such as 8.0,8.0,8.4; not {text!r}."
+        )
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1], numbers[2])
+
+
 def parse_settings(words: Sequence[str]) -> dict[str, str | int | float | bool]:
     """``["ENCUT=400", "LVHAR=.FALSE."]`` as numbers, truth values and words; the last of a name counts.
 

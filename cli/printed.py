@@ -95,7 +95,7 @@ class Outcome(Document):
 
     Attributes
     ----------
-    levels, comparison, page
+    levels, comparison, page, formation, study
         Files in ``folder``; null if there was nothing to write.
     reports
         As in the file of levels.
@@ -111,6 +111,8 @@ class Outcome(Document):
     levels: str | None = None
     comparison: str | None = None
     page: str | None = None
+    formation: str | None = None
+    study: str | None = None
     reports: tuple[LevelReport, ...] = ()
     answer: str | None = None
     failed: tuple[FailedJob, ...] = ()

@@ -53,6 +53,25 @@ Settings = Annotated[
         help="A setting of the engine in its own words, as often as you like: --set ENCUT=400 --set hse06+soc:ALGO=All.",
     ),
 ]
+Formation = Annotated[
+    bool,
+    typer.Option(
+        "--formation",
+        help="Also compute the competing phases that midgap knows, and formation energies (midgap formation).",
+    ),
+]
+Phases = Annotated[
+    list[Path] | None,
+    typer.Option("--phase", help="A competing phase as CIF, POSCAR or XYZ file, for --formation; may be given again."),
+]
+Screened = Annotated[
+    str | None,
+    typer.Option(
+        "--screening",
+        metavar="EPS",
+        help="Static dielectric constant, or three, for the corrections of charged cells in formation energies.",
+    ),
+]
 RecordsFile = Annotated[
     Path | None, typer.Option(help="Measured records to compare with. (default: those published of the material)")
 ]
@@ -92,9 +111,14 @@ def question(
     species: Species = None,
     max_atoms: MaxAtoms = None,
     cutoff: Cutoff = None,
+    formation: Formation = False,
+    phase: Phases = None,
+    screening: Screened = None,
 ) -> Preset:
     """The preset, changed as asked."""
-    from midgap.cli.options import parse_charges, parse_mesh, parse_settings
+    from midgap.cli.options import parse_charges, parse_dielectric, parse_mesh, parse_settings
+    from midgap.defects.emission import Screening
+    from midgap.structures.errors import InputError
     from midgap.workflows.engines import engine_named
     from midgap.workflows.presets import preset_named
 
@@ -108,6 +132,11 @@ def question(
         change["species"] = species
     if max_atoms is not None:
         change["max_atoms"] = max_atoms
+    if formation:
+        change |= {"formation": True, "phases": tuple(map(str, phase or ()))}
+        change["screening"] = None if screening is None else Screening(static=parse_dielectric(screening))
+    elif phase or screening:
+        raise InputError("--phase and --screening are for formation energies: give --formation too.")
     asked = asked.model_copy(update=change)
     if engine is not None:
         asked = asked.with_engine(engine_named(engine).name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,16 @@ if TYPE_CHECKING:
     from midgap.defects.densities import StateDensity
     from midgap.defects.report import Levels
     from midgap.structures.document import Document
+    from midgap.workflows.formation import FormationFound
 
 
-def write(levels: Levels, measured: Any, out: Path, densities: Sequence[StateDensity] = ()) -> Outcome:
+def write(
+    levels: Levels,
+    measured: Any,
+    out: Path,
+    densities: Sequence[StateDensity] = (),
+    formation: FormationFound | None = None,
+) -> Outcome:
     """Write what there is: after a failure too, the reports of what did not fail."""
     from midgap.cli.printed import Outcome
     from midgap.experiment.comparison import compare
@@ -24,6 +32,10 @@ def write(levels: Levels, measured: Any, out: Path, densities: Sequence[StateDen
     if not levels.reports:
         return Outcome(folder=str(out))
     written = Outcome(folder=str(out), levels=str(levels.write(out / "levels.json")), reports=levels.reports)
+    if formation is not None:
+        study = formation.study.with_folders(lambda folder: os.path.relpath(folder, out))
+        paths = {"formation": formation.report.write(out / "formation.json"), "study": study.write(out / "study.json")}
+        written = written.model_copy(update={name: str(path) for name, path in paths.items()})
     if measured is None:
         return written
     comparison = compare(levels, measured)
@@ -63,7 +75,13 @@ def tell(written: Outcome) -> None:
         print_comparison(Comparison.read(written.comparison))
     else:
         out.print("No measured records of this material are known: compare with your own by midgap compare.")
-    for what in ("page", "levels", "comparison"):
+    if written.formation:
+        from midgap.cli.formation import print_formation
+        from midgap.defects.formation_study import FormationReport
+
+        out.print()
+        print_formation(FormationReport.read(written.formation))
+    for what in ("page", "levels", "comparison", "formation", "study"):
         if path := getattr(written, what):
             out.print(f"[dim]{what}[/] {escape(path)}", highlight=False, soft_wrap=True)
 

@@ -46,13 +46,15 @@ def command(
     from midgap.cli.progress import stoppable
     from midgap.workflows.densities import densities_so_far
     from midgap.workflows.flows import levels_so_far
+    from midgap.workflows.formation import formation_so_far
     from midgap.workflows.local import run_flow
 
     flow = asked.flow()
     _refuse_missing(asked)
     with stoppable(talk) as progress:
         result = run_flow(flow, out, cores=cores, request=asked.request(), watch=progress)
-    written = write(levels_so_far(result.folder), measured, out, densities_so_far(result.folder))
+    found = levels_so_far(result.folder), measured, out, densities_so_far(result.folder)
+    written = write(*found, formation_so_far(result.folder))
     if json_output:
         from midgap.cli.printed import FailedJob
 

@@ -63,11 +63,17 @@ class Host(Document):
     uncertainty_eV: NonNegativeFloat | None = None
 
 
-class Screening(Document):
-    """The dielectric constants that correct for images: numbers or tensors, relative to the vacuum."""
+Constant = float | tuple[float, float, float] | tuple[tuple[float, float, float], ...]
 
-    static: float | tuple[float, float, float] | tuple[tuple[float, float, float], ...]
-    electronic: float | tuple[float, float, float] | tuple[tuple[float, float, float], ...]
+
+class Screening(Document):
+    """The dielectric constants that correct for images: numbers or tensors, relative to the vacuum.
+
+    The electronic one is for geometries that did not relax with the charge: formation energies do without.
+    """
+
+    static: Constant
+    electronic: Constant | None = None
     source: str = ""
 
 
@@ -189,6 +195,11 @@ class _Along:
         self.warnings: tuple[str, ...] = ()
         if screening is None:
             return
+        if screening.electronic is None:
+            raise InputError(
+                "What is emitted in a geometry of another charge needs the electronic dielectric constant too: give the "
+                "screening an electronic one."
+            )
         first, last = mine[OWN].electronic_structure, mine[OTHER].electronic_structure
         partner = other[OWN].electronic_structure
         assert isinstance(first.structure, IStructure)
@@ -205,7 +216,7 @@ class _Along:
         self.warnings = (*at_home.warnings, *away.warnings)
 
     def at(self, fraction: float) -> float:
-        if self.screening is None:
+        if self.screening is None or self.screening.electronic is None:
             return 0.0
         relaxed_for = (1.0 - fraction) * self.charge + fraction * self.partner
         charges = vertical(relaxed_for, self.charge - relaxed_for, self.screening.static, self.screening.electronic)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -156,6 +157,38 @@ class FormationStudy(Document):
         own = self.carriers
         return Carriers.free(gap_eV, own.electron_mass, own.hole_mass, own.cell_volume_ang3, temperature_K)
 
+    def report(
+        self, beside: Path, *, temperature_K: float | None = None, formed_at_K: float | None = None
+    ) -> FormationReport:
+        """What it comes to; parameters and errors as of `formation_report`, folders being relative to ``beside``."""
+        region = self.region(beside)
+        conditions = self.energies(beside, region)
+        equilibria: list[Equilibrium] = []
+        if temperature_K is not None:
+            bands = self.bands(conditions[0].gap_eV, max(temperature_K, formed_at_K or 0.0))
+            equilibria = [equilibrium(one, bands, temperature_K, frozen_at_K=formed_at_K) for one in conditions]
+        return FormationReport(
+            region=region,
+            conditions=conditions,
+            levels=tuple(level for name in conditions[0].names for level in conditions[0].levels(name)),
+            equilibria=tuple(equilibria),
+            warnings=conditions[0].warnings,
+        )
+
+    def with_folders(self, renamed: Callable[[str], str]) -> FormationStudy:
+        """The same study with its folders under other names."""
+
+        def moved(one: Any) -> Any:
+            return one.model_copy(update={"folder": renamed(one.folder)}) if one.folder else one
+
+        return self.model_copy(
+            update={
+                "host": renamed(self.host),
+                "phases": tuple(map(moved, self.phases)),
+                "defects": tuple(map(moved, self.defects)),
+            }
+        )
+
     def _defect(
         self, asked: StudiedDefect, beside: Path, host: ElectronicStructure, warnings: list[str]
     ) -> DefectEnergy:
@@ -274,16 +307,4 @@ def formation_report(
         The file is no `FormationStudy`, or what it names cannot be used.
     """
     study = FormationStudy.read(path)
-    region = study.region(path.parent)
-    conditions = study.energies(path.parent, region)
-    equilibria: list[Equilibrium] = []
-    if temperature_K is not None:
-        bands = study.bands(conditions[0].gap_eV, max(temperature_K, formed_at_K or 0.0))
-        equilibria = [equilibrium(one, bands, temperature_K, frozen_at_K=formed_at_K) for one in conditions]
-    return FormationReport(
-        region=region,
-        conditions=conditions,
-        levels=tuple(level for name in conditions[0].names for level in conditions[0].levels(name)),
-        equilibria=tuple(equilibria),
-        warnings=conditions[0].warnings,
-    )
+    return study.report(path.parent, temperature_K=temperature_K, formed_at_K=formed_at_K)

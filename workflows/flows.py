@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobflow import CURRENT_JOB, Flow, Job, Maker, Response, job
 
+from midgap.defects.emission import Screening
 from midgap.structures.errors import ComputationError, InputError
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
@@ -23,6 +24,7 @@ from midgap.workflows.cluster.queue import Queue
 from midgap.workflows.costs import expected_memory_GB, expected_s
 from midgap.workflows.densities import LEAVES_WAVEFUNCTIONS, level_densities
 from midgap.workflows.engines import engine_named
+from midgap.workflows.formation import formation_jobs
 
 Plain = dict[str, Any]
 
@@ -34,6 +36,9 @@ THREADED = {"cp2k": 4, "pyscf": 4}
 
 QUEUE_JOB = ("SLURM_JOB_ID", "PBS_JOBID", "JOB_ID", "LSB_JOBID")
 """Where batch systems tell a job its id."""
+
+FIXED = "fixed by symmetry"
+"""What the provenance says of coordinates that no relaxation would change."""
 
 MAX_ALLOCATIONS = 20
 """A calculation that is not done after so many allocations of a queue is not going to be."""
@@ -202,10 +207,16 @@ def models_in(
     matrix = as_matrix(np.eye(3)) if max_atoms is None else most_isotropic(cell, max_atoms)
     models = periodic_models(cell, matrix, host.material, species, charges, host.provenance)
     if conventional:
-        models += periodic_models(cell, conventional_matrix(cell), host.material, species, (), host.provenance)
+        (more,) = periodic_models(cell, conventional_matrix(cell), host.material, species, (), host.provenance)
+        models += with_another_name(models, more)
     if clusters != "none":
         models += wanted_clusters(cluster_models(cell, host.material, species, charges, host.provenance), clusters)
     return models
+
+
+def with_another_name(models: Sequence[Model], more: Model) -> list[Model]:
+    """``more``, unless there is a crystal of as many atoms already."""
+    return [] if any(model.name == more.name for model in models) else [more]
 
 
 def wanted_clusters(models: Sequence[Model], which: str) -> list[Model]:
@@ -252,6 +263,10 @@ class LevelFlowMaker(Maker):
         Further fields of `Calculation`, such as ``fmax_eV_per_ang``.
     densities
         Whether to read where the levels are, too, from what an engine leaves (GPAW).
+    phases
+        Competing phases: with them, formation energies come out as well.
+    screening
+        Of the crystal, for the corrections of charged cells in those.
     queue
         What the jobs ask of a cluster, where they are sent to one.
 
@@ -275,9 +290,14 @@ class LevelFlowMaker(Maker):
     from_neighbour: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     densities: bool = False
+    phases: list[Model] = field(default_factory=list)
+    screening: Screening | None = None
     queue: Queue | None = None
 
     def __post_init__(self) -> None:
+        self.phases = [Model.from_dict(phase) if isinstance(phase, dict) else phase for phase in self.phases]
+        if isinstance(self.screening, dict):
+            self.screening = Screening.from_dict(self.screening)
         if isinstance(self.queue, dict):
             self.queue = Queue.from_dict(self.queue)
         self.theory = _theory(self.theory)
@@ -298,7 +318,7 @@ class LevelFlowMaker(Maker):
         if len({model.name for model in models}) < len(models):
             raise InputError("Two models have the same name; names are told apart by nothing else.")
         relaxations = self._relaxations(models)
-        calculated = {model.name: self._static(model, relaxations.get(model.name, [])) for model in models}
+        calculated = {model.name: self.statics(model, relaxations.get(model.name, [])) for model in models}
         statics = {name: steps[-1] for name, steps in calculated.items()}
         found, pictures = [], []
         for order, model in enumerate(models):
@@ -321,7 +341,8 @@ class LevelFlowMaker(Maker):
         everything.metadata.update(task="collect", cost_s=1.0)
         self.placed(everything)
         computed = [job for jobs in (*relaxations.values(), *calculated.values()) for job in jobs]
-        return Flow([*computed, *found, *pictures, everything], output=everything.output, name=self.name)
+        energies = formation_jobs(self, models, statics) if self.phases else []
+        return Flow([*computed, *found, *pictures, *energies, everything], output=everything.output, name=self.name)
 
     def placed(self, job: Job) -> Job:
         """The job, told what to ask of the queue if there is one; its metadata must be complete."""
@@ -375,6 +396,7 @@ class LevelFlowMaker(Maker):
         if there and self.relax_theory is not None:
             # Relaxed by another engine's PBE, it would be held against vacancies relaxed otherwise.
             there = self.engine.upper() in model.provenance["coordinates"].upper()
+        there = there or model.provenance.get("coordinates") == FIXED
         return self._relaxing(model) if self.relax and model.periodic and not there else []
 
     def _relaxing(self, model: Model) -> list[Calculation]:
@@ -410,7 +432,7 @@ class LevelFlowMaker(Maker):
                 neutral[site] = relaxed[model.name][-1]
         return relaxed
 
-    def _static(self, model: Model, relaxation: Sequence[Job]) -> list[Job]:
+    def statics(self, model: Model, relaxation: Sequence[Job] = ()) -> list[Job]:
         """The steps to the levels of a model, each from the one before."""
         geometry = relaxation[-1] if relaxation else None
         jobs: list[Job] = []

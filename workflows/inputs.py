@@ -14,6 +14,7 @@ from midgap.workflows.calculation import Calculation
 from midgap.workflows.engines import engine_named
 from midgap.workflows.engines.base import Engine
 from midgap.workflows.flows import LevelFlowMaker, job_name
+from midgap.workflows.formation import maker_of_phase
 
 INPUTS = {"INCAR", "KPOINTS", "POSCAR", "POTCAR", "POTCAR.spec"}
 
@@ -40,7 +41,7 @@ def write_inputs(maker: LevelFlowMaker, models: Sequence[Model], folder: Path) -
     Parameters
     ----------
     maker
-        How the models would be computed.
+        How the models would be computed, and its competing phases, if it has any.
     models
         As they are built: what a relaxation would move has not moved.
     folder
@@ -53,12 +54,13 @@ def write_inputs(maker: LevelFlowMaker, models: Sequence[Model], folder: Path) -
     """
     folders: list[Path] = []
     notes: dict[str, None] = {}
-    for model in models:
-        code = engine_named(maker.engine_for(model))
+    phases = [(maker_of_phase(maker, phase, models), phase) for phase in maker.phases]
+    for own, model in [*((maker, model) for model in models), *phases]:
+        code = engine_named(own.engine_for(model))
         if not code.inputs_for_people:
             continue
-        relaxations = maker.relaxations_of(model)
-        for calculation in (*relaxations, *maker.statics_of(model)):
+        relaxations = own.relaxations_of(model)
+        for calculation in (*relaxations, *own.statics_of(model)):
             code.check(calculation)
             place = folder / re.sub(r"[^A-Za-z0-9_.+-]+", "-", job_name(calculation))
             _write(code, calculation, place)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PositiveInt
 
+from midgap.defects.emission import Screening
 from midgap.structures.document import Document
 from midgap.structures.errors import InputError
 from midgap.structures.model import Model
@@ -49,6 +50,12 @@ class Preset(Document):
         Further fields of `Calculation`.
     densities
         Whether it is read where the levels are, too.
+    formation
+        Whether competing phases are computed, and formation energies.
+    phases
+        Files of competing phases beside those that midgap knows.
+    screening
+        The crystal's, for the corrections of charged cells.
     """
 
     name: str
@@ -67,6 +74,9 @@ class Preset(Document):
     defect: LevelOfTheory
     options: dict[str, Any] = Field(default_factory=dict)
     densities: bool = False
+    formation: bool = False
+    phases: tuple[str, ...] = ()
+    screening: Screening | None = None
 
     def with_engine(self, name: str) -> Preset:
         """The same question for another engine; a plane-wave cutoff means something to the preset's own only."""
@@ -171,8 +181,25 @@ class Preset(Document):
             refine_theory=relaxation[1] if len(relaxation) > 1 else None,
             options=dict(self.options),
             densities=self.densities,
+            phases=self.competing(),
+            screening=self.screening,
             queue=queue,
         )
+
+    def competing(self) -> list[Model]:
+        """The competing phases, if formation energies are asked for.
+
+        Raises
+        ------
+        InputError
+            See `midgap.structures.competing.competing_phases`.
+        """
+        from midgap.structures.competing import competing_phases
+        from midgap.structures.crystals import load_crystal
+
+        if not self.formation:
+            return []
+        return competing_phases(load_crystal(self.material)[0].composition.reduced_formula, self.phases)
 
     def models(self) -> list[Model]:
         """The models of the question, the host as the material's file has it.
@@ -184,7 +211,7 @@ class Preset(Document):
         """
         from midgap.structures.build import build_models
         from midgap.workflows.engines import engine_named
-        from midgap.workflows.flows import wanted_clusters
+        from midgap.workflows.flows import wanted_clusters, with_another_name
 
         every = build_models(
             self.material,
@@ -196,7 +223,8 @@ class Preset(Document):
         crystals = engine_named(self.engine).periodic
         models = [model for model in every if model.periodic and crystals]
         if self.conventional and crystals:
-            models += build_models(self.material, conventional=True, species=self.species, charges=(), clusters=False)
+            (more,) = build_models(self.material, conventional=True, species=self.species, charges=(), clusters=False)
+            models += with_another_name(models, more)
         models += wanted_clusters([model for model in every if not model.periodic], self.clusters)
         if not models:
             raise InputError(
@@ -244,6 +272,8 @@ class Preset(Document):
         if self.clusters != "none":
             parts.append("the embedded octahedron" if self.clusters == "octahedron" else "all clusters")
         parts.append(self._relaxation_in_words())
+        if self.formation:
+            parts.append("competing phases")
         mesh = "×".join(map(str, self.defect.kpoints))
         where = "at Γ" if self.defect.kpoints == (1, 1, 1) else f"on {mesh} k-points"
         parts.append(f"{self.defect.label} with {self.engine.upper()} {where}")
@@ -276,11 +306,18 @@ class Preset(Document):
             for name in ("species", "max_atoms"):
                 if getattr(self, name) != getattr(own, name):
                     asked[name] = getattr(self, name)
+        if self.formation:
+            asked["formation"] = [_content(path) for path in self.phases]
+            asked["screening"] = None if self.screening is None else self.screening.model_dump(mode="json")
         if settings := self.options.get("engine_settings"):
             asked["settings"] = settings
         if Path(self.material).is_file():
-            asked["content of the file"] = hashlib.sha256(Path(self.material).read_bytes()).hexdigest()[:12]
+            asked["content of the file"] = _content(self.material)
         return asked
+
+
+def _content(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
 
 
 _HSE06_SOC = LevelOfTheory.named("hse06+soc", cutoff_eV=250.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from seeds import transplant
 
 from midgap.structures.build import build_models
-from midgap.structures.crystals import Crystal, crystal_named, primitive
+from midgap.structures.competing import competing_phases
 from midgap.structures.document import read_json
 from midgap.structures.errors import InputError
 from midgap.structures.model import Model
@@ -68,10 +68,8 @@ class Campaign:
         return min(found, key=lambda one: one.energy_eV)
 
     def phases(self) -> list[Model]:
-        """The competing phases as the literature has them (the folder ``phases``), and CsPbBr3 as midgap knows it."""
-        known = [*sorted((Path(__file__).parent / "phases").glob("*.json"))]
-        crystals = [*(Crystal.read(path) for path in known), crystal_named("CsPbBr3")]
-        return [_as_model(crystal) for crystal in crystals]
+        """The competing phases, as the literature has them."""
+        return competing_phases(self.material)
 
     def seeded(self, charge: int) -> Model:
         """The large cell, with the displacements that the lowest geometry of the small one has near the vacancy."""
@@ -81,19 +79,6 @@ class Campaign:
 def renamed(model: Model, suffix: str) -> Model:
     """The same model under a name that says where it starts."""
     return model.model_copy(update={"name": f"{model.name}_{suffix}"})
-
-
-def _as_model(crystal: Crystal) -> Model:
-    cell = primitive(crystal.conventional())
-    if sum(site.specie.Z for site in cell) % 2:  # an odd number of electrons would be taken for a spin
-        cell = crystal.conventional()
-    return Model(
-        name=f"phase_{crystal.formula}",
-        kind="pristine",
-        material=crystal.formula,
-        structure=cell,
-        provenance=dict(crystal.sources),
-    )
 
 
 @cache

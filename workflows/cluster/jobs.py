@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from midgap.defects.densities import StateDensity
     from midgap.defects.report import Levels
+    from midgap.workflows.formation import FormationFound
 
 FILE = "submission.json"
 LOCKED_S = 30
@@ -264,6 +265,12 @@ class SentFlow(AbstractContextManager["SentFlow"]):
         from midgap.workflows.densities import densities_in_documents
 
         return densities_in_documents(list(self.outputs("densities")))
+
+    def formation(self) -> FormationFound | None:
+        """Formation energies, if they were asked for and are there."""
+        from midgap.workflows.formation import formation_in_documents
+
+        return formation_in_documents(list(self.outputs("formation")))
 
     def write_calculations(self, folder: Path) -> list[Path]:
         """Write the result of each static calculation that is done into a folder of its own; returns the folders."""
