@@ -44,29 +44,25 @@ def emission(results: Results) -> Iterator[str]:
 
 
 def screening(results: Results) -> Iterator[str]:
-    """How much of the energies between V0 and V+ is the correction for images, and what other constants would do."""
+    """How much of the energies of captured holes is the correction for images, and what other constants would do."""
     rows = []
     own = results.screening
     others = [Screening(static=static, electronic=electronic) for static, electronic in SCREENINGS]
     for size in ("small", "large"):
         for constants in (own, *others):
-            for one in vertical_energies(results.folder, size, constants, charges=(1,)):
-                gap = one["gap_eV"]
-                bare_hole = one["hole_emission_eV"] + one["correction_charged_away_eV"]
-                bare_electron = one["electron_emission_eV"] + one["correction_neutral_away_eV"]
-                bare_electron -= one["correction_charged_eV"]
-                rows.append(
-                    [
-                        one["atoms"],
-                        f"{_mean(constants.static):.1f}, {_mean(constants.electronic):.1f}",
-                        f"{eV(one['transition_level_above_vbm_eV'])} of {eV(gap)}",
-                        eV(one["hole_emission_eV"]),
-                        eV(bare_hole),
-                        eV(one["electron_emission_eV"]),
-                        eV(bare_electron),
-                    ]
-                )
-    heads = ["atoms", "ε₀, ε∞", "ε(+/0) above the VBM", HOLE, "uncorrected", "V⁺ + electron → V⁰", "uncorrected"]
+            found = {one["charge"]: one for one in vertical_energies(results.folder, size, constants)}
+            row: list[Any] = [f"{_mean(constants.static):.1f}, {_mean(constants.electronic):.1f}"]
+            for charge in (1, -1):
+                one = found.get(charge)
+                if one is None:
+                    row += ["–"] * 3
+                    continue
+                corrected = one["correction_charged_away_eV" if charge > 0 else "correction_neutral_away_eV"]
+                corrected -= 0.0 if charge > 0 else one["correction_charged_eV"]
+                emitted = one["hole_emission_eV"]
+                row += [eV(one["transition_level_above_vbm_eV"]), eV(emitted), eV(emitted + corrected)]
+            rows.append([next(iter(found.values()))["atoms"], *row])
+    heads = ["atoms", "ε₀, ε∞", "ε(+/0)", HOLE, "uncorrected", "ε(0/−)", "V⁻ + hole → V⁰", "uncorrected"]
     yield from table(heads, rows)
 
 
