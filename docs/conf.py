@@ -32,6 +32,7 @@ napoleon_use_ivar = True  # a class's attributes stand in its docstring, once
 napoleon_preprocess_types = False
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # os.environ, not what it holds where this is built
 autodoc_mock_imports = [
     name
     for name in ("gpaw", "pyscf", "pyfftw", "h5py", "jobflow_remote", "numba", "ptufile", "pyarrow")
