@@ -133,12 +133,6 @@ class PhotonStream:
             times += self.dtime * self.dtime_unit_s
         return times
 
-    def dtimes_ns(self) -> NDArray[np.float64]:
-        """T3: delays after the laser pulse in ns, shape (photons,)."""
-        if self.dtime is None or self.dtime_unit_s is None:
-            raise InputError("A T2 stream has no delays after a laser pulse.")
-        return self.dtime.astype(np.float64) * (1e9 * self.dtime_unit_s)
-
     def only(self, channels: Sequence[int]) -> PhotonStream:
         """The photons of these channels."""
         return self[np.isin(self.channel, channels)]

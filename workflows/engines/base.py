@@ -85,8 +85,11 @@ class Engine(ABC):
         return (calculation,)
 
     def before_promotion(self, calculation: Calculation) -> Calculation:
-        """The ground state that a promoted electron is taken from: both spins, no symmetry, empty bands converged."""
-        raise NotImplementedError
+        """The ground state that a promoted electron is taken from: both spins, no symmetry, empty bands converged.
+
+        Here it is the calculation without the promotion; an engine that promotes adds the settings that make it so.
+        """
+        return calculation.model_copy(update={"promotion": None, "task": "static"})
 
     def cores(self) -> int:
         """How many cores one run occupies, threads aside."""

@@ -73,7 +73,7 @@ class Gpaw(Engine):
 
     def before_promotion(self, calculation: Calculation) -> Calculation:
         settings = {**calculation.engine_settings, "unrestricted": True}
-        return calculation.model_copy(update={"promotion": None, "task": "static", "engine_settings": settings})
+        return super().before_promotion(calculation).model_copy(update={"engine_settings": settings})
 
     def adopt(self, calculation: Calculation, finished: Path, folder: Path) -> None:
         """Start from the density and wavefunctions that a relaxation ended with.
