@@ -25,11 +25,12 @@ PACKAGES = {
     "spglib": "symmetry",
     "montydb": "the embedded store",
 }
-PHOTON_PACKAGES = {
-    "numba": "photon statistics",
-    "ptufile": "PicoQuant streams",
-    "h5py": "Photon-HDF5",
-    "pyarrow": "Parquet tables",
+EXTRAS = {
+    "numba": ("photons", "photon statistics"),
+    "ptufile": ("photons", "PicoQuant streams"),
+    "h5py": ("photons", "Photon-HDF5"),
+    "pyarrow": ("photons", "Parquet tables"),
+    "jobflow-remote": ("hpc", "flows through a queue"),
 }
 
 
@@ -66,11 +67,11 @@ def examine() -> Iterator[Finding]:
             yield Finding(package, True, f"{version(package)} ({use})")
         except PackageNotFoundError:
             yield Finding(package, False, use, f"pip install {package}", True)
-    for package, use in PHOTON_PACKAGES.items():
+    for package, (extra, use) in EXTRAS.items():
         try:
             yield Finding(package, True, f"{version(package)} ({use})")
         except PackageNotFoundError:
-            yield Finding(package, False, use, "pip install 'midgap[photons]'")
+            yield Finding(package, False, use, f"pip install 'midgap[{extra}]'")
     from midgap.workflows.engines import ENGINE_NAMES, engine_named
 
     for name in ENGINE_NAMES:
