@@ -60,7 +60,12 @@ def command(
         ),
     ] = None,
     refractive_index: Annotated[
-        float | None, typer.Option(metavar="N", help="Of the surroundings: radiative lifetimes of level transitions.")
+        str | None,
+        typer.Option(
+            metavar="N[,N]",
+            help="Of the surroundings, or between which it lies, for radiative lifetimes. (default: what midgap holds of the "
+            "material, else 1.5,2.5)",
+        ),
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Write the report as one HTML file here.")] = None,
     curves: Annotated[
@@ -93,21 +98,23 @@ def command(
     """Hold candidate emitters against what was measured, and say what to measure or compute next."""
     from midgap.experiment.comparison import compare
     from midgap.experiment.evidence import tables
+    from midgap.experiment.evidence.lifetimes import parse_refractive_index
     from midgap.experiment.evidence.odds import parse_priors
     from midgap.structures.document import write_atomic
 
     computed = _read_levels(levels)
+    index = None if refractive_index is None else parse_refractive_index(refractive_index)
     measured = _measured(records, spectrum or (), computed)
     assumptions, reference = _assumptions(unknown)
     with _Progress(len(measured.records)) as progress:
         comparison = compare(
             computed,
             measured,
-            others=_others(computed, emission or (), candidates or ()),
+            others=_others(computed, emission or (), candidates or (), index),
             priors=None if priors is None else parse_priors(priors),
             assumptions=assumptions,
             reference=reference,
-            refractive_index=refractive_index,
+            refractive_index=index,
             progress=progress,
         )
     if out is not None:
@@ -177,14 +184,19 @@ def _material(levels: Levels) -> str:
     return levels.models[0].material
 
 
-def _others(computed: Levels, emissions: Sequence[str], files: Sequence[Path]) -> tuple[Candidate, ...]:
+def _others(
+    computed: Levels, emissions: Sequence[str], files: Sequence[Path], index: Sequence[float] | None
+) -> tuple[Candidate, ...]:
     from midgap.experiment.evidence.emission_candidates import from_emission, read_emission
+    from midgap.experiment.evidence.lifetimes import surroundings_of
     from midgap.experiment.evidence.named_candidates import known_candidates, read_candidates
 
-    found = list(known_candidates(computed.models[0].material)) if computed.models else []
+    material = computed.models[0].material if computed.models else ""
+    around = surroundings_of(material, index)
+    found = list(known_candidates(material)) if computed.models else []
     for word in emissions:
         label, path = _named_file(word)
-        found.append(from_emission(read_emission(path), label, label))
+        found.append(from_emission(read_emission(path), label, label, around))
     return (*found, *(candidate for path in files for candidate in read_candidates(path)))
 
 
@@ -323,6 +335,18 @@ def _print_totals(console: Console, comparison: Comparison) -> None:
             ]
         lines.append((comparison.candidate(name).title, *numbers))
     _print_group(console, "", head, lines)
+    left = comparison.narrowed
+    if left.observables != total.observables:
+        names = " and ".join(OBSERVABLES[name].label for name in left.observables)
+        console.print(f"ln evidence of those that are left, by {names}", style="bold", markup=False)
+        lines = [
+            (
+                comparison.candidate(name).title,
+                *(signed(float(left.relative(a)[i])) for a in range(len(comparison.assumptions))),
+            )
+            for i, name in enumerate(left.candidates)
+        ]
+        _print_group(console, "", {key: width for key, width in head.items() if key != "prior"}, lines)
 
 
 def _print_next(console: Console, comparison: Comparison) -> None:
@@ -330,7 +354,7 @@ def _print_next(console: Console, comparison: Comparison) -> None:
         return
     possible = comparison.next_steps[0].possible_bits
     console.print(f"What would tell most, of {possible:.2f} bits that are open", style="bold")
-    lines = [(step.sentence, f"{step.information_bits:.2f}") for step in comparison.next_steps[:5]]
+    lines = [(step.sentence, f"{step.information_bits:.2f}") for step in comparison.next_steps]
     _print_group(console, "", {"Step": None, "bits": 5}, lines)
 
 

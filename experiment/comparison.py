@@ -19,6 +19,7 @@ from midgap.experiment.evidence.candidates import (
 from midgap.experiment.evidence.collected import collect
 from midgap.experiment.evidence.ensembles import Ensemble, ensembles
 from midgap.experiment.evidence.level_candidates import by_name, from_levels
+from midgap.experiment.evidence.lifetimes import least_yield, surroundings_of, with_yield
 from midgap.experiment.evidence.likelihoods import (
     Evidence,
     Missing,
@@ -28,9 +29,10 @@ from midgap.experiment.evidence.likelihoods import (
     missing,
 )
 from midgap.experiment.evidence.named_candidates import known_candidates
-from midgap.experiment.evidence.next_step import NextStep, alive, next_steps
-from midgap.experiment.evidence.odds import Odds, Totals, odds, totals
-from midgap.experiment.evidence.older import comparison_from_1, comparison_from_2
+from midgap.experiment.evidence.next_step import NextStep, alive, next_steps, unrated
+from midgap.experiment.evidence.observables import ObservableName
+from midgap.experiment.evidence.odds import Odds, Totals, narrowed, odds, totals
+from midgap.experiment.evidence.older import comparison_from_1, comparison_from_2, comparison_from_3
 from midgap.experiment.evidence.predictions import ASSUMPTIONS, Assumption
 from midgap.experiment.evidence.published import (
     PublishedValues,
@@ -83,18 +85,25 @@ class Comparison(Document):
         record and the next steps rest on.
     ensembles
         What was measured, observable by observable.
-    totals
-        Evidence of the candidates over the observables that all of them predict.
+    totals, narrowed
+        Evidence of the candidates over the observables that all of them predict; of those that are left by it, over all
+        that these predict.
     odds
         Only where priors were given.
+    unrated
+        Measurements whose worth is not known: fewer than two of the candidates that are left predict them.
     conventions
         The distributions behind the numbers, in words.
     statements, answer
-        What fits, what was measured, what was computed, what to do next; the same in one line.
+        What fits and each candidate that does, what was measured, what was computed, what to do next; the same in one line.
     """
 
-    SCHEMA_VERSION: ClassVar[int] = 3
-    UPGRADES: ClassVar[Mapping[int, Upgrade]] = {1: comparison_from_1, 2: comparison_from_2}
+    SCHEMA_VERSION: ClassVar[int] = 4
+    UPGRADES: ClassVar[Mapping[int, Upgrade]] = {
+        1: comparison_from_1,
+        2: comparison_from_2,
+        3: comparison_from_3,
+    }
 
     material: str
     source: Source
@@ -106,8 +115,10 @@ class Comparison(Document):
     evidence: tuple[Evidence, ...]
     missing: tuple[Missing, ...]
     totals: Totals
+    narrowed: Totals
     odds: Odds | None = None
     next_steps: tuple[NextStep, ...] = ()
+    unrated: tuple[ObservableName, ...] = ()
     published: tuple[Row, ...]
     published_source: Source = Source()
     caveats: tuple[str, ...] = CAVEATS
@@ -145,7 +156,7 @@ def compare(
     priors: Mapping[str, float] | str | None = None,
     assumptions: Sequence[Assumption] = ASSUMPTIONS,
     reference: int | None = None,
-    refractive_index: float | None = None,
+    refractive_index: float | Sequence[float] | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Confront every candidate with everything that was measured.
@@ -161,7 +172,7 @@ def compare(
     assumptions, reference
         See `Comparison`; the reference is the middle one if left out.
     refractive_index
-        See `midgap.experiment.evidence.level_candidates.from_levels`.
+        Of the surroundings, or between which two it lies; None takes what midgap holds of the material, else 1.5 to 2.5.
     progress
         Called with how many of how many predictions are done.
 
@@ -179,7 +190,10 @@ def compare(
     material = next((model.material for model in levels.models), records.material)
     published = published_or_none(material) if published is None else published
     others = known_candidates(material) if others is None else others
-    candidates = unique_names((*superseded(from_levels(levels, refractive_index), others), *others))
+    surroundings = surroundings_of(material, refractive_index)
+    found = unique_names((*superseded(from_levels(levels, surroundings), others), *others))
+    least = least_yield(records)
+    candidates = with_yield(found, least)
     place = min(REFERENCE, len(assumptions) - 1) if reference is None else reference
     if not 0 <= place < len(assumptions):
         raise InputError(f"There is no assumption {place}; there are {len(assumptions)}.")
@@ -187,10 +201,11 @@ def compare(
     evidence = evidence_of(candidates, data, len(records.records), assumptions, place, progress)
     total = totals(candidates, evidence, len(assumptions))
     posterior = None if priors is None else odds(total, priors)
-    together = ensembles(data)
-    living = alive(candidates, total, place, posterior)
+    together = ensembles(data, records, least)
+    closer = narrowed(candidates, evidence, total, place, posterior)
+    living = alive(candidates, total, closer, place, posterior)
     steps = next_steps(candidates, living, data, assumptions[place])
-    said = statements(candidates, together, evidence, total, levels, assumptions[place], place, living, steps)
+    said = statements(candidates, together, evidence, closer, levels, assumptions[place], place, living, steps)
     return Comparison(
         material=material,
         source=records.source,
@@ -204,8 +219,10 @@ def compare(
         evidence=evidence,
         missing=tuple(missing(candidates, data, records)),
         totals=total,
+        narrowed=closer,
         odds=posterior,
         next_steps=steps,
+        unrated=unrated(candidates, living),
         published=() if published is None else published_rows(levels, published),
         published_source=Source() if published is None else published.source,
         caveats=_caveats(levels, records, material, set(models)),

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from midgap.experiment.comparison import Comparison
 from midgap.experiment.evidence.likelihoods import Evidence
-from midgap.experiment.evidence.next_step import ALIVE
 from midgap.experiment.evidence.observables import OBSERVABLES
+from midgap.experiment.evidence.odds import ALIVE
 from midgap.report.palette import CONDUCTION, INK, LEVEL, LINE, MUTED, PAPER, PUBLISHED, THIRD, VALENCE
 from midgap.report.plotting import SMALL, dress
 from midgap.report.typography import brief, mathtext
@@ -82,7 +82,16 @@ def reach(comparison: Comparison) -> float:
 
 def has_strokes(comparison: Comparison) -> bool:
     """Whether `residual_plot` draws single records beside their mean."""
-    return any(np.isfinite(np.asarray(e.residuals, dtype=float)).sum() >= STROKES for e in comparison.evidence)
+    counted = {candidate.name for candidate in comparison.candidates if candidate.counted}
+    each = [np.asarray(e.residuals, dtype=float) for e in comparison.evidence if e.candidate in counted]
+    return any(np.isfinite(residuals).sum() >= STROKES for residuals in each)
+
+
+def has_arrows(comparison: Comparison) -> bool:
+    """Whether a mean lies beyond the scale of `residual_plot`."""
+    far, counted = reach(comparison), {candidate.name for candidate in comparison.candidates if candidate.counted}
+    found = [e.ensemble_residual for e in comparison.evidence if e.candidate in counted]
+    return any(x is not None and np.isfinite(x) and abs(x) > far for x in found)
 
 
 def _mark(ax: Axes, y: float, evidence: Evidence, i: int, far: float) -> None:
@@ -106,14 +115,15 @@ def sensitivity_plot(ax: Axes, comparison: Comparison) -> Axes:
     Only candidates between which the evidence has not decided (`undecided`): the others lie far below.
     """
     names, titles = undecided(comparison), {c.name: c.title for c in comparison.candidates}
-    totals = np.asarray(comparison.totals.log_evidence, dtype=float)
+    source = comparison.narrowed if set(names) <= set(comparison.narrowed.candidates) else comparison.totals
+    totals = np.asarray(source.log_evidence, dtype=float)
     below = totals - totals.max(axis=1, keepdims=True)
     x = [assumption.unknown_eV for assumption in comparison.assumptions]
     for i, name in enumerate(names):
         colour, dash, marker = LINES[i % len(LINES)]
         ax.plot(
             x,
-            below[:, comparison.totals.candidates.index(name)],
+            below[:, source.candidates.index(name)],
             marker=marker,
             color=colour.light,
             linestyle=dash,

@@ -27,9 +27,9 @@ Column = tuple[LevelReport, Model | None]
 HALF = 0.36
 """Half the width of a column; columns are 1 apart."""
 BOTTOM, HEADROOM = -0.62, 0.62
-ERROR, PUBLISHED_AT = -0.8 * HALF, -0.42 * HALF
-"""Where in a column errors and published values stand."""
-DASHED, BROKEN = (0, (2.2, 1.1)), (0, (4, 2))
+ERROR = -0.8 * HALF
+"""Where in a column errors stand."""
+DASHED, BROKEN, DOTTED = (0, (2.2, 1.1)), (0, (4, 2)), (0, (1, 1.6))
 SPINS: dict[str, tuple[bool, ...]] = {"up": (True,), "down": (False,), "both": (True, False)}
 
 
@@ -65,7 +65,7 @@ def level_diagram(
     Parameters
     ----------
     comparison
-        Marks published values with a diamond, and gives levels the errors of their transitions: known ones with caps,
+        Marks each published value with a diamond and a dotted line across the models it stands for, and gives levels the errors of their transitions: known ones with caps,
         beyond them what is assumed for those that are not estimated. Without it the error is that of the alignment.
     measured
         PL energy in eV: a band at that height above the VBM, and an arrow.
@@ -83,8 +83,7 @@ def level_diagram(
     for x, (report, model) in zip(places, shown, strict=True):
         _draw_column(ax, x, report, top, measured, comparison)
         _text(ax, x, top + 0.1, _heading(report, model), NORMAL)
-        lines = [report.gap_eV or 0.0, *(level.above_vbm_eV for level in report.levels)]
-        _draw_published(ax, x, [row for row in published if row.model == report.model], lines)
+    left = min(left, _draw_published(ax, places, [report.model for report, _ in shown], published))
     ax.set(xlim=(left, right), ylim=(BOTTOM, top), xticks=[], facecolor="none")
     ax.set_ylabel("Energy above the VBM (eV)", fontsize=NORMAL, color=INK.light)
     ax.tick_params(axis="y", labelsize=NORMAL, colors=INK.light, width=0.8, length=3)
@@ -187,13 +186,26 @@ def _draw_dot(ax: Axes, x: float, y: float, filled: float) -> None:
         ax.add_line(dot)
 
 
-def _draw_published(ax: Axes, x: float, rows: Sequence[Row], lines: Sequence[float]) -> None:
-    for value in sorted({row.published_eV for row in rows}):
-        struck = any(-0.02 < line - value < 0.12 for line in lines)
-        ax.add_line(_mark("D", 4.2, PUBLISHED.light, PAPER.light, at=(x + PUBLISHED_AT, value)))
-        place, va = (value - 0.03, "top") if struck else (value, "center")
-        label = ax.text(x + PUBLISHED_AT + 0.08, place, f"{value:.1f}", fontsize=SMALL, color=PUBLISHED.light, va=va)
+def _draw_published(ax: Axes, places: Sequence[float], models: Sequence[str], rows: Sequence[Row]) -> float:
+    """One diamond a published value, left of the first model that it stands for or between the first two, and a thin line
+    across all of them; how far left the drawing reaches.
+    """
+    left = places[0] - HALF - 0.14 if places else 0.0
+    for name, value in sorted({(row.quantity, row.published_eV) for row in rows}):
+        meant = [row.model for row in rows if row.quantity == name]
+        at = [x for x, model in zip(places, models, strict=True) if model in meant]
+        if not at:
+            continue
+        x = at[0] - 0.5 if len(at) == 1 else at[0] + 0.5
+        ends = (min(x, at[0] - HALF), at[-1] + HALF)
+        _line(ax, ends, value, PUBLISHED.light, 0.8, style=DOTTED, zorder=4)
+        ax.add_line(_mark("D", 4.2, PUBLISHED.light, PAPER.light, at=(x, value)))
+        label = ax.text(
+            x, value + 0.07, f"{value:.1f}", fontsize=SMALL, color=PUBLISHED.light, ha="center", va="bottom"
+        )
         label.set(zorder=8, path_effects=[Stroke(linewidth=2.0, foreground=PAPER.light), Normal()])
+        left = min(left, x - 0.2)
+    return left
 
 
 def _draw_measured(ax: Axes, measured: Quantity, left: float, x: float, from_band: bool) -> None:

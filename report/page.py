@@ -21,7 +21,7 @@ from midgap.experiment.evidence.predictions import Assumption
 from midgap.experiment.records import Records
 from midgap.report import page_figures as draw
 from midgap.report import page_records
-from midgap.report.evidence_figures import has_strokes, undecided
+from midgap.report.evidence_figures import has_arrows, has_strokes, undecided
 from midgap.report.exhibits import Exhibits
 from midgap.report.glossary import meanings
 from midgap.report.level_diagram import columns
@@ -69,7 +69,7 @@ def render_page(levels: Levels, comparison: Comparison, records: Records, exhibi
     shown = columns(levels, theory)
     models = [model for _, model in shown if model is not None]
     scenes = spatial_scenes(models, exhibits.densities)
-    derived = derived_numbers(comparison, records)
+    derived = derived_numbers(levels, comparison, records)
     environment = _environment(comparison.assumptions[comparison.reference])
     in_table = len(records.records) > page_records.MOST_LISTED
     listed = [r for r in records.records if r.kind != "particle"] if in_table else records.records
@@ -86,6 +86,7 @@ def render_page(levels: Levels, comparison: Comparison, records: Records, exhibi
         measured_labels=draw.MEASURED_LABELS,
         vacancies=sorted({f"V_{m.vacancy.species}" for m in levels.models if m.vacancy is not None}),
         published=[(name, list(rows)) for name, rows in groupby(comparison.published, key=lambda row: row.quantity)],
+        published_theories=sorted({row.theory.label for row in comparison.published}),
         candidates=_in_order(comparison.candidates, theory, [report.model for report, _ in shown]),
         counted=counted,
         methods=_methods(levels),
@@ -101,6 +102,7 @@ def render_page(levels: Levels, comparison: Comparison, records: Records, exhibi
         open_marks=any(c.known_uncertainty_eV is None and c.energy_eV is not None for c in counted),
         residuals=draw.evidence_panel(comparison),
         strokes=has_strokes(comparison),
+        arrows=has_arrows(comparison),
         sensitivity=draw.sensitivity_panel(comparison),
         drawn=undecided(comparison) if comparison.totals.candidates else [],
         emissions=list(draw.emission_panels(exhibits.emissions)),
@@ -141,7 +143,7 @@ def _environment(assumption: Assumption) -> Environment:
         "significant": significant,
         "fixed": lambda quantity, digits: stated_html(stated.quantity(quantity, digits)),
         "predicted": lambda prediction: stated_html(stated.predicted(prediction, assumption, words=True)),
-        "briefly": lambda prediction: stated_html(stated.predicted(prediction, assumption, unit=False)),
+        "error": lambda uncertainty, prediction: stated_html(stated.error(prediction, uncertainty.value)),
         "signed": lambda x, digits=1: number(x, digits, sign=True),
         "label": html,
         "capital": lambda text: text[:1].upper() + text[1:] if text[1:2].islower() and text[:1] != "g" else text,
@@ -175,10 +177,14 @@ def _agreement(comparison: Comparison, evidence: Evidence | None) -> Markup:
     ensemble = None if evidence is None else comparison.ensemble(evidence.observable)
     if evidence is None or ensemble is None or evidence.ensemble_residual is None:
         return Markup("")
-    inside = "in the predicted range" if ensemble.mean is not None else "within the bounds"
-    return Markup("measured {}").format(
-        away(evidence.ensemble_residual, "in the detection band" if ensemble.from_band else inside)
-    )
+    prediction = comparison.candidate(evidence.candidate).prediction(evidence.observable)
+    ranged = prediction is not None and prediction.range is not None
+    bounds = "the detection band" if ensemble.from_band else "the bounds"
+    if ensemble.mean is not None:
+        inside = "in the predicted range"
+    else:
+        inside = f"the range overlaps {bounds}" if ranged else f"in {bounds}"
+    return Markup("measured {}").format(away(evidence.ensemble_residual, inside))
 
 
 def _methods(levels: Levels) -> list[tuple[str, str, str]]:

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from midgap.defects.report import Levels
-from midgap.experiment.comparison import Comparison
+from midgap.experiment.comparison import SMALLEST_PART, Comparison
+from midgap.experiment.evidence import stated
 from midgap.experiment.evidence.ensembles import Ensemble
 from midgap.experiment.evidence.observables import OBSERVABLES, measured
+from midgap.experiment.evidence.odds import Totals
+from midgap.experiment.evidence.predictions import Assumption
 from midgap.experiment.photon_energy import wavelength_nm
 from midgap.experiment.records import Quantity, Records
 from midgap.report.exhibits import Exhibits
@@ -43,7 +46,7 @@ def page_data(
         records = records.model_copy(update={"records": kept})
     return {
         "schema": "midgap.page",
-        "schema_version": 3,
+        "schema_version": 4,
         "levels": levels.model_copy(update={"models": models}).to_dict(),
         "comparison": comparison.to_dict(),
         "records": records.to_dict(),
@@ -69,23 +72,26 @@ def versions() -> dict[str, str]:
     return found
 
 
-def derived_numbers(comparison: Comparison, records: Records) -> dict[str, Any]:
+def derived_numbers(levels: Levels, comparison: Comparison, records: Records) -> dict[str, Any]:
     """What the page shows that stands in none of the documents as such.
 
-    ``relative``: ln of the evidence of each candidate over the best one's, by assumption. ``distance_eV``,
+    ``relative``, ``narrowed``: ln of the evidence of each candidate over the best one's, by assumption. ``stated``: errors as
+    they are written, all sources together or as factors. ``alignment``: see `alignments`. ``distance_eV``,
     ``wavelength_nm``: predicted less measured PL energy (of a band: less its nearer end, zero within it), and the vacuum
     wavelength of the predicted one. ``band_nm``: ends of a detection band. ``particles``: of each quantity measured on single particles, how many
     hold it, the median, and the middle half. ``counts``: of models, records, particles, transitions.
     """
-    totals, n = comparison.totals, range(len(comparison.assumptions))
-    relative = {name: [float(totals.relative(a)[i]) for a in n] for i, name in enumerate(totals.candidates)}
     peak = comparison.ensemble("pl_peak_eV")
     energies = {c.name: c.energy_eV for c in comparison.candidates if c.energy_eV is not None}
     kinds = [record.kind for record in records.records]
     assumption = comparison.assumptions[comparison.reference]
     transitions = [c for c in comparison.candidates if c.origin == "levels"]
     return {
-        "relative": relative,
+        "relative": _relative(comparison.totals, len(comparison.assumptions)),
+        "narrowed": _relative(comparison.narrowed, len(comparison.assumptions)),
+        "stated": sorted(_stated(comparison, assumption)),
+        "alignment": alignments(levels, peak),
+        "least_yield": max((p.least_fraction for c in comparison.candidates for p in c.predictions), default=0.0),
         "distance_eV": {} if peak is None else {name: _beyond(x, peak.quantity) for name, x in energies.items()},
         "wavelength_nm": {c.name: c.wavelength_nm for c in comparison.candidates if c.wavelength_nm is not None},
         "band_nm": _band_nm(peak),
@@ -97,6 +103,50 @@ def derived_numbers(comparison: Comparison, records: Records) -> dict[str, Any]:
         "n_candidates": sum(c.counted for c in comparison.candidates),
         "reference": {"unknown_eV": assumption.unknown_eV, "unknown_factor": assumption.unknown_factor},
     }
+
+
+def _relative(totals: Totals, n: int) -> dict[str, list[float]]:
+    return {name: [float(totals.relative(a)[i]) for a in range(n)] for i, name in enumerate(totals.candidates)}
+
+
+def _stated(comparison: Comparison, assumption: Assumption) -> set[float]:
+    """Numbers of predictions and their errors that are worked out where they are written."""
+    found: set[float] = set()
+    for candidate in comparison.candidates:
+        for prediction in candidate.predictions:
+            errors = [stated.error(prediction, u.value) for u in prediction.uncertainties if u.value is not None]
+            for pieces in (stated.predicted(prediction, assumption), *errors):
+                found |= {piece.value for piece in pieces if not isinstance(piece, str)}
+    return found
+
+
+def alignments(levels: Levels, peak: Ensemble | None) -> list[dict[str, Any]]:
+    """Of each aligned report with levels: where these are with and without the alignment, and which way from what was measured."""
+    found = []
+    for report in levels.reports:
+        shown = [level for level in report.levels if level.kind != "resonant" and level.above_cell_vbm_eV is not None]
+        if report.alignment.method == "self" or not shown:
+            continue
+        rows = []
+        for level in shown:
+            heights = (level.above_vbm_eV, float(level.above_cell_vbm_eV or 0.0))
+            compared = (
+                peak if level.occupation > SMALLEST_PART else None
+            )  # an empty level gives off nothing at that energy
+            away = [0.0 if compared is None else _beyond(x, compared.quantity) for x in heights]
+            sides = ["" if compared is None else "in" if x == 0 else "above" if x > 0 else "below" for x in away]
+            rows.append({"eV": heights, "away_eV": [abs(x) for x in away], "sides": sides})
+        alone = all(level.spin in ("up", "down") or level.degeneracy == 1 for level in shown)
+        found.append(
+            {
+                "label": report.label or report.model,
+                "theory": report.theory.label,
+                "method": report.alignment.method,
+                "spin_polarised": alone,
+                "levels": rows,
+            }
+        )
+    return found
 
 
 def _beyond(energy: float, measured: Quantity) -> float:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,14 +11,21 @@ from pymatgen.core import IStructure, Structure
 
 from midgap.defects.configuration_coordinate import from_four_energies
 from midgap.defects.emission_study import emission_report
-from midgap.defects.radiative import radiative_lifetime
 from midgap.defects.report import Levels
 from midgap.experiment.comparison import Comparison, compare
 from midgap.experiment.evidence import tables
 from midgap.experiment.evidence.emission_candidates import from_emission, read_emission
 from midgap.experiment.evidence.level_candidates import from_levels
+from midgap.experiment.evidence.lifetimes import (
+    BETWEEN_CELLS,
+    LARGEST_YIELD,
+    least_yield,
+    parse_refractive_index,
+    surroundings_of,
+)
 from midgap.experiment.evidence.named_candidates import known_candidates, read_candidates
-from midgap.experiment.evidence.stated import number_text, signed
+from midgap.experiment.evidence.predictions import Assumption
+from midgap.experiment.evidence.stated import number_text, predicted, signed, text
 from midgap.experiment.records import ParticleRecord, Quantity, Records, published_records
 from midgap.experiment.tables import write_table
 from midgap.structures.errors import InputError
@@ -104,19 +112,77 @@ def test_an_emission_becomes_peak_and_width(tmp_path, diagram):
     assert read_emission(written) == emission
 
 
-def test_radiative_lifetimes_of_levels_need_a_refractive_index():
+def bright(one, strength):
+    """The report with this oscillator strength of each of its transitions."""
+    lit = tuple(t.model_copy(update={"oscillator_strength": strength}) for t in one.transitions)
+    return one.model_copy(update={"transitions": lit})
+
+
+def test_a_radiative_lifetime_goes_over_what_is_not_known_of_the_surroundings():
+    """f = 0.3 at 2.44 eV: 1/τ = 4.339e7 E² f /s in vacuum (Hilborn 1982, with E in eV), times n, times ((n² + 2)/3)²."""
     model = vacancy(0)
     plain = report(model, 4.22, level(2.44, 1))
-    bright = plain.model_copy(update={"transitions": tuple(t.model_copy(update={"oscillator_strength": 0.3}) for t in plain.transitions)})  # fmt: skip
-    levels = Levels(reports=(bright,), models=(model,))
-    (silent,) = from_levels(levels)
-    assert silent.prediction("tau_av_ns") is None
-    assert "only the refractive index of the surroundings is missing" in silent.not_predicted["tau_av_ns"]
-    (found,) = from_levels(levels, refractive_index=1.8)
-    expected = radiative_lifetime(2.44, 0.3, 1.8).lifetime_ns
-    assert found.prediction("tau_av_ns").value == pytest.approx(expected)
-    (dark,) = from_levels(Levels(reports=(plain,), models=(model,)), refractive_index=1.8)
+    (found,) = from_levels(Levels(reports=(bright(plain, 0.3),), models=(model,)), surroundings_of("", (1.5, 1.8)))
+    lifetime = found.prediction("tau_av_ns")
+    vacuum = 1e9 / (4.339e7 * 2.44**2 * 0.3)
+    assert lifetime.range == pytest.approx((vacuum / (1.8 * (5.24 / 3) ** 2), vacuum / 1.5), rel=1e-3)
+    assert lifetime.relation == "at_most" and f"{vacuum:.0f} ns in vacuum" in lifetime.basis
+    (dark,) = from_levels(Levels(reports=(plain,), models=(model,)))
     assert "no oscillator strength" in dark.not_predicted["tau_av_ns"]
+    assert surroundings_of("MgO").source.startswith("as of most")
+    assert parse_refractive_index("1.8") == (1.8, 1.8) and parse_refractive_index("1.5,1.8") == (1.5, 1.8)
+    for wrong in ("0", "1.8,1.5", "n", "1,2,3", "nan", "inf"):
+        with pytest.raises(InputError, match="refractive index"):
+            parse_refractive_index(wrong)
+
+
+def test_the_error_of_an_oscillator_strength_is_that_between_cells():
+    """Of two cells the ratio that they have; of one what three charge states of V_Br had between 21 and 65 atoms."""
+    small = vacancy(0)
+    doubled = Structure.from_sites(list(small.structure)) * (2, 1, 1)
+    large = small.model_copy(
+        update={"name": "large", "structure": IStructure.from_sites(list(doubled)), "unpaired_electrons": 0}
+    )
+    reports = (
+        bright(report(small, 4.22, level(2.44, 1)), 0.3),
+        bright(report(large, 4.22, level(2.40, 1)), 0.1),
+    )
+    for one in from_levels(Levels(reports=reports, models=(small, large))):
+        assert one.prediction("tau_av_ns").known_uncertainty / one.prediction("tau_av_ns").value == pytest.approx(
+            np.log(3)
+        )
+    (alone,) = from_levels(Levels(reports=reports[:1], models=(small,)))
+    assert text(predicted(alone.prediction("tau_av_ns"), Assumption(unknown_factor=1.5))).endswith("×÷ 2.3 ×÷ 1.5 ns")
+
+
+def test_how_far_oscillator_strengths_differ_between_cells_is_that_of_the_study():
+    """The table of radiative lifetimes in docs/study.md, of its three charge states."""
+    page = (Path(__file__).parents[1] / "docs" / "study.md").read_text()
+    table = page.partition("<!-- table lifetimes -->")[2].partition("<!-- end -->")[0]
+    cells = [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines() if "→" in line]
+    strengths = {(atoms, charge, label): float(f) for atoms, charge, label, _, f, *_ in cells}
+    for label, factor in BETWEEN_CELLS.items():
+        ratios = [np.log(strengths["65", q, label] / strengths["21", q, label]) for q in ("V⁺", "V⁰", "V⁻")]
+        assert np.log(factor) == pytest.approx(np.sqrt(np.mean(np.square(ratios))), rel=0.15)
+
+
+def test_a_yield_that_was_measured_bounds_a_radiative_lifetime_from_below():
+    def records(*yields):
+        return Records(records=tuple(ParticleRecord(kind="ensemble", plqy=q) for q in yields))
+
+    assert least_yield(PL) == 0.6  # Zhang et al. 2019: 60 to 70 %
+    assert least_yield(records(Quantity(value=0.65), Quantity(value=0.4, hi=0.5))) == 0.4
+    assert least_yield(records(None)) is None and least_yield(records(Quantity(value=1.0))) == LARGEST_YIELD
+    model = vacancy(0)
+    levels = Levels(reports=(bright(report(model, 4.22, level(2.44, 1)), 0.02),), models=(model,))
+    comparison = compare(levels, PL, refractive_index=1.6)
+    lifetime = comparison.candidate("V_Br_q0:level-VBM").prediction("tau_av_ns")
+    assert lifetime.least_fraction == 0.6
+    found = comparison.of("V_Br_q0:level-VBM", "tau_av_ns").ensemble_residual
+    width = np.hypot(np.log(2.3), np.log(1.5))
+    above = np.log(12.3 / 9.0) / 1.96  # the measured mean and its interval
+    assert found == pytest.approx(np.log(9.0 / (0.6 * lifetime.range[0])) / np.hypot(width, above), rel=0.01)
+    assert "as a radiative lifetime 9.0 to 15.0 ns" in comparison.ensemble("tau_av_ns").note
 
 
 def test_of_one_hypothesis_the_best_calculation_counts():

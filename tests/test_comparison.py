@@ -14,6 +14,7 @@ from midgap.experiment.comparison import (
     published_rows,
     published_values,
 )
+from midgap.experiment.evidence import stated
 from midgap.experiment.evidence.predictions import Assumption
 from midgap.experiment.evidence.stated import predicted, text
 from midgap.experiment.records import ParticleRecord, Quantity, Records, published_records
@@ -83,7 +84,10 @@ def test_a_detection_band_is_no_measured_maximum():
     comparison = compare(example(), PL)
     energy = comparison.ensemble("pl_peak_eV")
     assert energy.from_band and energy.mean is None and energy.spread is None
-    assert (energy.bounds.value, energy.n, energy.n_bounds) == (None, 2, 2)
+    assert (energy.bounds.value, energy.n, energy.n_bounds) == (None, 1, 1), "one filter is one measurement"
+    assert [(one.record, one.reason) for one in energy.set_aside] == [
+        (0, "the same filter as 0D Cs4PbBr6 · Fig. 3, ⟨N⟩ = 0.2")
+    ]
     assert (energy.bounds.lo, energy.bounds.hi) == pytest.approx((2.29600, 2.47968), abs=1e-5)
     assert comparison.of("V_Br_q0:level-VBM", "pl_peak_eV").ensemble_residual == 0  # 2.44 eV
     farther = comparison.of("pristine:CBM-VBM", "pl_peak_eV").ensemble_residual  # 4.22 eV, of 0.2 eV assumed
@@ -116,7 +120,8 @@ def test_of_one_particle_one_record_enters():
         (2, "the same particle as a, ⟨N⟩ = 0.2"),
     ]
     assert [(one.record, one.reason) for one in lifetime.set_aside] == [(3, "2 lifetimes and no average")]
-    assert emitters.mean.lo >= 1, "a particle that is seen has one emitter at least"
+    assert [q.value for q in emitters.values] == [1, 3, 3] and emitters.mean is None, "picked, so without a mean"
+    assert text(stated.measured(emitters)) == "1.0, 3.0, 3.0"
 
 
 def test_the_printed_numbers_give_the_residual():
@@ -132,14 +137,50 @@ def test_the_printed_numbers_give_the_residual():
 
 
 def test_answer_names_what_fits_and_what_is_undecided():
-    verdict, measured, computed, following = compare(example(), PL).statements
+    verdict, *fitting, measured, computed, following = compare(example(), PL).statements
     assert verdict.startswith("Undecided: two candidates fit the band in which light was detected")
-    assert "V_Br⁰ · 21 atoms, singly occupied level → VBM, at 2.44 ± 0.06 (known) ± 0.20 (assumed) eV" in verdict
-    assert "CsPbBr3 inclusion" in verdict and "its size is free, so a weak test" in verdict
+    level_, inclusion = sorted(fitting, reverse=True)
+    assert level_ == "V_Br⁰ · 21 atoms, singly occupied level → VBM: 2.44 ± 0.06 (known) ± 0.20 (assumed) eV."
+    assert inclusion.startswith("CsPbBr3 inclusion: ") and "its size is free, so a weak test" in inclusion
+    assert "showed no CsPbBr3" in inclusion, "what the numbers do not hold is said"
     assert "The other 3 candidates are" in verdict
     assert "5 transitions, of which 4 count as candidates" in computed
     assert measured.startswith("Measured: light was detected in the band")
     assert following.startswith("Next: compute the")
+
+
+def test_candidates_that_are_left_are_held_against_all_that_they_predict():
+    """The perfect crystal says nothing of a lifetime; once its energy has ruled it out, the lifetimes of the others count."""
+
+    def lit(strength):
+        def one(r):
+            with_f = tuple(t.model_copy(update={"oscillator_strength": strength}) for t in r.transitions)
+            return r.model_copy(update={"transitions": with_f}) if r.levels else r
+
+        levels = example()
+        return compare(levels.model_copy(update={"reports": tuple(map(one, levels.reports))}), PL)
+
+    dark = lit(1e-4).statements[0]
+    assert dark.startswith(
+        "One candidate fits the band in which light was detected, which makes it possible, not proven"
+    )
+    assert "level → VBM fits in energy, but PL energy and lifetime together speak over 100 to 1 against it" in dark
+    comparison = lit(0.01)
+    total, left = comparison.totals, comparison.narrowed
+    assert total.observables == ("pl_peak_eV",) and len(total.candidates) == 5
+    assert left.observables == ("pl_peak_eV", "tau_av_ns")
+    assert set(left.candidates) == {"V_Br_q0:level-VBM", "CsPbBr3-inclusion"}
+    for name in left.candidates:
+        i, both = left.candidates.index(name), (comparison.of(name, o).log_evidence for o in left.observables)
+        assert left.log_evidence[:, i] == pytest.approx(sum(both))
+    assert comparison.statements[0].startswith("Not settled, leaning to CsPbBr3 inclusion: two candidates fit")
+    assert any("against it speaks its lifetime, measured" in statement for statement in comparison.statements)
+    share = np.exp(left.relative(comparison.reference))
+    share /= share.sum()
+    open_bits = -(share * np.log2(share)).sum()
+    assert comparison.next_steps[0].possible_bits == pytest.approx(open_bits), "at the odds that are there"
+    assert "n_emitters_M" in comparison.unrated and "pl_peak_eV" not in comparison.unrated
+    assert {s.observable for s in comparison.next_steps if s.kind == "measurement"} == {"pl_peak_eV", "tau_av_ns"}
 
 
 def test_answer_says_what_could_only_take_a_candidate_farther():

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from midgap.defects.report import LevelReport
-from midgap.experiment.evidence.predictions import Prediction, Uncertainty
+from midgap.experiment.evidence.predictions import Prediction
 from midgap.experiment.photon_energy import wavelength_nm
 from midgap.structures.document import Document
 from midgap.structures.model import Kind
@@ -43,6 +43,8 @@ class Candidate(Document):
         Index in the report's levels; of two the upper one.
     occupation, degeneracy
         Electrons in the level, and how many it can hold.
+    observed
+        What else was seen that speaks for or against it and enters no number here.
     not_predicted
         By observable: why nothing is said of it.
     """
@@ -52,6 +54,7 @@ class Candidate(Document):
     origin: Literal["levels", "emission", "confinement", "user"]
     description: str = ""
     source: str = ""
+    observed: str = ""
     counted: bool = True
     not_counted: str = ""
     model: str = ""
@@ -132,23 +135,6 @@ def best_theory(things: Sequence[Candidate] | Sequence[LevelReport]) -> LevelOfT
     """The highest theory among them: hybrid before semilocal, with spin-orbit coupling before without."""
     theories = [thing.theory for thing in things if thing.theory is not None]
     return max(theories, key=lambda theory: (theory.functional == "HSE06", theory.spin_orbit))
-
-
-def radiative(lifetime_ns: float, refractive_index: float) -> Prediction:
-    """A radiative lifetime as a prediction: an upper bound of what is measured."""
-    return Prediction(
-        observable="tau_av_ns",
-        value=lifetime_ns,
-        relation="at_most",
-        uncertainties=(
-            Uncertainty(source="functional", note="dipoles of one theory"),
-            Uncertainty(source="local field", effect="lowers", note="the field at the defect is taken as the mean one"),
-            Uncertainty(
-                source="temperature", effect="raises", note="dark states that are filled thermally are not in it"
-            ),
-        ),
-        basis=f"radiative lifetime at refractive index {refractive_index:g}; every other decay shortens it",
-    )
 
 
 def filling(electrons: float, states: int) -> str:

@@ -96,18 +96,23 @@ def _over_records(observable: Observable, records: tuple[ParticleRecord, ...]) -
     if not told:
         return None
     rows, again = _once_a_particle(told, records)
-    numbers = Measurements.of([q for *_, q in rows], [r.kind != "particle" for _, r, _ in rows], observable)
+    if name == "pl_peak_eV":
+        rows, same = _once_a_filter(rows)
+        again = [*again, *same]
+    bands = [name == "pl_peak_eV" and is_detection_band(r) for _, r, _ in rows]
+    # A filter says no more of one particle than of all that are watched through it.
+    of_mean = [band or r.kind != "particle" for band, (_, r, _) in zip(bands, rows, strict=True)]
+    numbers = Measurements.of([q for *_, q in rows], of_mean, observable)
     sizes = [math.nan if r.size_nm is None or r.size_nm.value is None else r.size_nm.value for _, r, _ in rows]
-    from_band = name == "pl_peak_eV" and all(is_detection_band(r) for _, r, _ in rows)
     wide = name == "pl_fwhm_meV" and any(r.kind == "ensemble" for _, r, _ in rows)
     return Data(
         observable,
         numbers,
         np.array([i for i, *_ in rows]),
         np.array(sizes),
-        BAND if from_band else WIDTH_OF_AN_ENSEMBLE if wide else "",
+        BAND if all(bands) else WIDTH_OF_AN_ENSEMBLE if wide else "",
         tuple(sorted([*aside, *again], key=lambda one: one.record)),
-        from_band,
+        all(bands),
     )
 
 
@@ -134,6 +139,22 @@ def _once_a_particle(rows: list[Row], records: tuple[ParticleRecord, ...]) -> tu
             kept.append(row)
         else:
             aside.append(SetAside(record=row[0], reason=f"the same particle as {records[chosen[key][0]].label}"))
+    return kept, aside
+
+
+def _once_a_filter(rows: list[Row]) -> tuple[list[Row], list[SetAside]]:
+    """Of records whose light came through the same filter one, a single particle's before others: the filter is one measurement."""
+    chosen: dict[tuple[float | None, float | None], Row] = {}
+    for row in sorted(rows, key=lambda row: row[1].kind != "particle"):
+        if is_detection_band(row[1]):
+            chosen.setdefault((row[2].lo, row[2].hi), row)
+    kept, aside = [], []
+    for row in rows:
+        first = chosen.get((row[2].lo, row[2].hi), row) if is_detection_band(row[1]) else row
+        if first is row:
+            kept.append(row)
+        else:
+            aside.append(SetAside(record=row[0], reason=f"the same filter as {first[1].label}"))
     return kept, aside
 
 

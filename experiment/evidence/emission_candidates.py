@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from midgap.defects.emission_study import EmissionReport, emission_report
-from midgap.experiment.evidence.candidates import SILENT, Candidate, radiative
+from midgap.experiment.evidence.candidates import SILENT, Candidate
+from midgap.experiment.evidence.lifetimes import TRANSPARENT, Surroundings, radiative, surroundings_of
 from midgap.experiment.evidence.predictions import Prediction, Uncertainty
 from midgap.structures.document import read_json
 
@@ -26,10 +27,13 @@ def read_emission(path: Path) -> EmissionReport:
     return emission_report(path, (0.0, ROOM_TEMPERATURE_K))
 
 
-def from_emission(report: EmissionReport, name: str, label: str = "") -> Candidate:
+def from_emission(
+    report: EmissionReport, name: str, label: str = "", surroundings: Surroundings = TRANSPARENT
+) -> Candidate:
     """A configuration-coordinate diagram with its line: peak, width, and the lifetime where it was computed.
 
-    The line is the one nearest to room temperature.
+    The line is the one nearest to room temperature. A refractive index that the emission was given goes before that of
+    ``surroundings``.
     """
     diagram = report.diagram
     line = min(report.lines, key=lambda one: abs(one.temperature_K - ROOM_TEMPERATURE_K))
@@ -68,7 +72,11 @@ def from_emission(report: EmissionReport, name: str, label: str = "") -> Candida
     )
     predictions, missing = [energy, width], dict(SILENT)
     if report.lifetime is not None:
-        predictions.append(radiative(report.lifetime.lifetime_ns, report.lifetime.refractive_index))
+        given = report.lifetime.refractive_index
+        around = surroundings if given == 1 else surroundings_of("", given)
+        strength = Uncertainty(source="oscillator strength", note="as given to the emission")
+        found = report.lifetime
+        predictions.append(radiative(found.energy_eV, found.oscillator_strength, around, (strength,)))
     else:
         missing["tau_av_ns"] = "no oscillator strength was given to the emission"
     return Candidate(

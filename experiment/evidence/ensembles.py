@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from midgap.experiment.evidence.collected import Data, SetAside
-from midgap.experiment.evidence.observables import OBSERVABLES, ObservableName
-from midgap.experiment.records import Quantity
+from midgap.experiment.evidence.observables import OBSERVABLES, ObservableName, measured
+from midgap.experiment.records import Quantity, Records
 from midgap.structures.document import Document
 
+LIFETIME = "tau_av_ns"
+ONE_BY_ONE = "each particle by itself: they were picked for it, so their mean would say nothing"
 FEW = 5
 """So few particles say next to nothing of how far particles differ: it comes from the prior."""
 
@@ -26,6 +29,9 @@ class Ensemble(Document):
         fewer than two particles were measured. No mean where every record holds a bound only.
     bounds
         What those leave then.
+    values
+        Of few particles, picked for this very quantity, each by itself; then there is no mean, and the bounds are those
+        of the values.
     from_band
         The bounds are the ends of a band in which light was detected; no maximum of a spectrum was read.
     entered
@@ -40,6 +46,7 @@ class Ensemble(Document):
     mean: Quantity | None
     spread: Quantity | None
     bounds: Quantity | None = None
+    values: tuple[Quantity, ...] = ()
     from_band: bool = False
     entered: tuple[int, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
@@ -53,14 +60,24 @@ class Ensemble(Document):
         return found
 
 
-def ensembles(data: dict[str, Data]) -> tuple[Ensemble, ...]:
-    """What was measured, observable by observable."""
+def ensembles(data: dict[str, Data], records: Records, least_yield: float | None = None) -> tuple[Ensemble, ...]:
+    """What was measured, observable by observable.
+
+    Parameters
+    ----------
+    least_yield
+        See `midgap.experiment.evidence.lifetimes.least_yield`.
+    """
     found = []
     for name, one in data.items():
         numbers = one.measurements
         particles = int((~numbers.of_mean & ~numbers.is_bound).sum())
         only_bounds = bool(numbers.is_bound.all())
         mean, spread = (None, None) if only_bounds else one.population().summary(one.observable, particles)
+        values = _each(one, records)
+        if values:
+            mean, spread = None, None
+        notes = [one.note, ONE_BY_ONE if values else _few(one, particles), _as_radiative(name, mean, least_yield)]
         found.append(
             Ensemble(
                 observable=OBSERVABLES[name].name,
@@ -68,14 +85,42 @@ def ensembles(data: dict[str, Data]) -> tuple[Ensemble, ...]:
                 n_bounds=int(numbers.is_bound.sum()),
                 mean=mean,
                 spread=spread,
-                bounds=outermost(one) if only_bounds else None,
+                bounds=_between(values) if values else outermost(one) if only_bounds else None,
+                values=values,
                 from_band=one.from_band,
                 entered=tuple(one.index.tolist()),
                 set_aside=one.set_aside,
-                note="; ".join(part for part in (one.note, _few(one, particles)) if part),
+                note="; ".join(part for part in notes if part),
             )
         )
     return tuple(found)
+
+
+def _each(data: Data, records: Records) -> tuple[Quantity, ...]:
+    """The single values, where a mean of them would say how the particles were picked."""
+    numbers = data.measurements
+    if not data.observable.picked or numbers.of_mean.any() or not len(numbers) < FEW or numbers.is_bound.all():
+        return ()
+    found = [measured(records.records[i], data.observable.name) for i in data.index]
+    return tuple(quantity for quantity in found if quantity is not None)
+
+
+def _between(values: Sequence[Quantity]) -> Quantity:
+    """From the least to the largest of them; open above where one is only bounded from below."""
+    low = min(x for q in values for x in (q.lo, q.value, q.hi) if x is not None)
+    high = max(x for q in values for x in (q.hi, q.value, q.lo) if x is not None)
+    return Quantity(lo=low, hi=high)
+
+
+def _as_radiative(name: str, mean: Quantity | None, least_yield: float | None) -> str:
+    """What a lifetime is as a radiative one, by the yield."""
+    if name != LIFETIME or not least_yield or mean is None or mean.value is None:
+        return ""
+    ends = " to ".join(OBSERVABLES[name].text(x) for x in (mean.value, mean.value / least_yield))
+    return (
+        f"as a radiative lifetime {ends} ns, for a quantum yield between {least_yield:.2g}, the least that was measured (dark "
+        "particles of an ensemble lower it), and 1"
+    )
 
 
 def _few(data: Data, particles: int) -> str:

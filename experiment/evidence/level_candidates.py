@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from midgap.defects.radiative import lifetime_of
 from midgap.defects.report import LevelReport, Levels, Transition
-from midgap.experiment.evidence.candidates import SILENT, Candidate, best_theory, radiative, unique_names
+from midgap.experiment.evidence.candidates import SILENT, Candidate, best_theory, unique_names
+from midgap.experiment.evidence.lifetimes import TRANSPARENT, Surroundings, of_one_cell, radiative
 from midgap.experiment.evidence.method import method
 from midgap.experiment.evidence.predictions import Prediction, Uncertainty
 from midgap.structures.errors import InputError
@@ -26,7 +26,7 @@ EDGE = "CBM of the cell"
 ATTRACTION = Uncertainty(source="electron-hole attraction", effect="lowers", note="no binding energy is subtracted")
 
 
-def from_levels(levels: Levels, refractive_index: float | None = None) -> tuple[Candidate, ...]:
+def from_levels(levels: Levels, surroundings: Surroundings = TRANSPARENT) -> tuple[Candidate, ...]:
     """Every transition of every report that can emit.
 
     Of one hypothesis (a defect in a charge state with its transition, the exciton of the perfect crystal) that was
@@ -34,8 +34,8 @@ def from_levels(levels: Levels, refractive_index: float | None = None) -> tuple[
 
     Parameters
     ----------
-    refractive_index
-        Of the surroundings, for radiative lifetimes where oscillator strengths are known; None leaves them out.
+    surroundings
+        For radiative lifetimes, where oscillator strengths are known.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def from_levels(levels: Levels, refractive_index: float | None = None) -> tuple[
     hypotheses: list[tuple[Any, ...]] = []
     for report in levels.reports:
         model = models.get(report.model)
-        for i, candidate in enumerate(_of_report(report, model, levels, refractive_index)):
+        for i, candidate in enumerate(_of_report(report, model, levels, surroundings)):
             found.append(candidate)
             hypotheses.append((*_hypothesis(report, model), candidate.transition, i if report.levels else 0))
     best = best_theory(levels.reports)
@@ -94,7 +94,7 @@ def _hypothesis(report: LevelReport, model: Model | None) -> tuple[Any, ...]:
 
 
 def _of_report(
-    report: LevelReport, model: Model | None, levels: Levels, refractive_index: float | None
+    report: LevelReport, model: Model | None, levels: Levels, surroundings: Surroundings
 ) -> Iterator[Candidate]:
     for transition in report.transitions:
         if not transition.emits or transition.energy_eV <= 0:
@@ -114,16 +114,13 @@ def _of_report(
             )
         ]
         missing = dict(SILENT) | {
-            "pl_fwhm_meV": "needs both geometries of the transition: midgap emission",
-            "tau_av_ns": _no_lifetime(transition, refractive_index),
+            "pl_fwhm_meV": "needs the relaxed geometries before and after the emission (midgap emission)",
+            "tau_av_ns": _no_lifetime(transition),
         }
-        if not missing["tau_av_ns"]:
-            predictions.append(
-                radiative(
-                    lifetime_of(transition, refractive_index=refractive_index or 1.0).lifetime_ns,
-                    refractive_index or 1.0,
-                )
-            )
+        if strength := transition.oscillator_strength:
+            elsewhere = _strengths_elsewhere(report, model, transition, levels)
+            errors = of_one_cell(transition.label, elsewhere, strength, _larger(model, levels))
+            predictions.append(radiative(transition.energy_eV, strength, surroundings, errors))
             del missing["tau_av_ns"]
         label = report.label or (model.label if model is not None else report.model) or "unnamed model"
         yield Candidate(
@@ -146,14 +143,35 @@ def _of_report(
         )
 
 
-def _no_lifetime(transition: Transition, refractive_index: float | None) -> str:
+def _no_lifetime(transition: Transition) -> str:
     if transition.oscillator_strength is None:
         return f"no oscillator strength of {transition.label} is known"
-    if transition.oscillator_strength <= 0:
-        return "the transition is forbidden"
-    if refractive_index is not None:
-        return ""
-    return "the oscillator strength is computed; only the refractive index of the surroundings is missing (--refractive-index)"
+    return "the transition is forbidden"
+
+
+def _strengths_elsewhere(
+    report: LevelReport, model: Model | None, transition: Transition, levels: Levels
+) -> list[float]:
+    """Oscillator strengths of the same transition, at the same theory, in other cells."""
+    models, own = by_name(levels), _hypothesis(report, model)
+    if model is None:
+        return []
+    place = _place(report, transition)
+    return [
+        found.oscillator_strength
+        for other in levels.reports
+        if (other.model, other.theory.name) != (report.model, report.theory.name)
+        and other.theory.name == report.theory.name
+        and _hypothesis(other, models.get(other.model)) == own
+        for found in other.transitions
+        if found.oscillator_strength and (found.label, _place(other, found)) == (transition.label, place)
+    ]
+
+
+def _place(report: LevelReport, transition: Transition) -> int:
+    """Which of the report's transitions of its name that can emit it is."""
+    alike = [t for t in report.transitions if t.label == transition.label and t.emits]
+    return alike.index(transition) if transition in alike else -1
 
 
 def _uncertainties(
@@ -174,8 +192,11 @@ def _uncertainties(
         sources.append(Uncertainty(source="potential alignment", value=alignment.uncertainty_eV, note=note))
     sources.append(Uncertainty(source="functional", note="how far the theory is off is not known from one theory"))
     if model is None or model.periodic:
-        sources += [_cell_size(report, model, transition, levels), Uncertainty(source="k-points", note="one mesh")]
         others = _gap_differences(report, model, levels)
+        if transition == "CBM → VBM":
+            sources.append(_points(others, model, levels))
+        else:
+            sources += [_cell_size(report, model, levels), Uncertainty(source="k-points", note="one mesh")]
         if transition.startswith("CBM →") and transition != "CBM → VBM" and any(others):
             note = "the CBM is that of the perfect crystal in this cell; difference to the gap of another cell"
             sources.append(Uncertainty(source=EDGE, value=max(others), note=note))
@@ -186,16 +207,20 @@ def _uncertainties(
     return (*sources, RELAXATION if transition == "CBM → VBM" else LEVEL, ATTRACTION)
 
 
-def _cell_size(report: LevelReport, model: Model | None, transition: str, levels: Levels) -> Uncertainty:
-    """From another cell of the same crystal, else from the defect cell's own host states."""
+def _points(others: list[float], model: Model | None, levels: Levels) -> Uncertainty:
+    """Of a perfect crystal: cells of another size hold other k-points, and nothing else."""
+    if not others:
+        return Uncertainty(source="k-points", note="one mesh", remedy=_larger(model, levels))
+    note = "difference to the gap of another cell, whose points are others"
+    return Uncertainty(source="k-points", value=max(others), note=note)
+
+
+def _cell_size(report: LevelReport, model: Model | None, levels: Levels) -> Uncertainty:
+    """From the defect cell's own host states."""
     source = "size of the cell"
-    if transition == "CBM → VBM":
-        others = _gap_differences(report, model, levels)
-        if others:
-            return Uncertainty(source=source, value=max(others), note="difference to the gap of another cell")
     remedy = _larger(model, levels)
     own = [abs(lv.above_vbm_eV - lv.above_cell_vbm_eV) for lv in report.levels if lv.above_cell_vbm_eV is not None]
-    if transition != "CBM → VBM" and report.alignment.method in ("site potentials", "deep levels") and own:
+    if report.alignment.method in ("site potentials", "deep levels") and own:
         note = "distance of the cell's own host states from the aligned host's VBM, which a large cell closes"
         return Uncertainty(source=source, value=own[0], note=note, remedy=remedy)
     return Uncertainty(source=source, note="one cell", remedy=remedy)
@@ -220,9 +245,9 @@ def _gap_differences(report: LevelReport, model: Model | None, levels: Levels) -
 def _larger(model: Model | None, levels: Levels) -> str:
     """The cell to compute a defect in next: the smallest larger one whose perfect crystal is there already."""
     if model is None or model.vacancy is None:
-        return "compute a larger cell"
+        return "in a larger cell"
     sizes = [len(m.structure) - 1 for m in levels.models if m.kind == "pristine" and m.material == model.material]
     larger = sorted(size for size in sizes if size > len(model.structure))
     if not larger:
-        return f"compute a cell of more than {len(model.structure)} atoms"
-    return f"compute a cell of {larger[0]} atoms, whose perfect crystal is there already"
+        return f"in a cell of more than {len(model.structure)} atoms"
+    return f"in a cell of {larger[0]} atoms, whose perfect crystal is there already"

@@ -199,7 +199,7 @@ def _residuals(prediction: Prediction, widths: tuple[float, float], data: Measur
     places = [OBSERVABLES[prediction.observable].scale(float(x)) for x in values]
     low, high = min(places), max(places)
     if prediction.relation == "at_most":
-        low = -math.inf
+        low = low + math.log(prediction.least_fraction) if prediction.least_fraction else -math.inf
     if prediction.relation == "at_least":
         high = math.inf
     least, most = (np.where(data.is_bound, bound, data.value) for bound in (data.lo, data.hi))

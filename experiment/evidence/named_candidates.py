@@ -32,12 +32,15 @@ class NamedCandidate(Document):
         is the particle itself, whose size the records have.
     uncertainties
         Of the energy by confinement, beside those.
+    observed
+        See `Candidate`.
     """
 
     name: str = Field(min_length=1)
     label: str = ""
     description: str = ""
     source: str = ""
+    observed: str = ""
     predictions: tuple[Prediction, ...] = ()
     not_predicted: dict[str, str] = {}
     confinements: tuple[Confinement, ...] = ()
@@ -61,6 +64,7 @@ class NamedCandidate(Document):
             origin="confinement" if self.confinements else "user",
             description=self.description,
             source=self.source,
+            observed=self.observed,
             predictions=(*energy, *self.predictions),
             not_predicted=self.not_predicted,
         )

@@ -18,22 +18,20 @@ from midgap.experiment.evidence.candidates import Candidate
 from midgap.experiment.evidence.collected import Data
 from midgap.experiment.evidence.likelihoods import log_evidence
 from midgap.experiment.evidence.observables import OBSERVABLES, Observable, ObservableName
-from midgap.experiment.evidence.odds import Odds, Totals
+from midgap.experiment.evidence.odds import ALIVE, Odds, Totals
 from midgap.experiment.evidence.predictions import Assumption, Prediction, Uncertainty
 from midgap.experiment.evidence.stated import predicted, step_error, text
 from midgap.structures.document import Document
 
 Floats = NDArray[np.float64]
 
-ALIVE = 0.01
-"""A candidate is alive if it is at least so many times as well supported as the best."""
 SHOWN, LEAST_BITS = 8, 5e-3
 BINS, STEPS = 6000, 81
 COMPUTED = ("levels", "emission")
 COMPUTABLE = ("pl_fwhm_meV", "tau_av_ns")
 IGNORANCE = 1.1
 """Of what is not computed yet: this on a natural logarithm, a factor of 3 either way of what was measured."""
-NOT_YET = "until then taken as within a factor of 3 of what was measured"
+NOT_YET = "not computed yet; taken as within a factor of 3 of what was measured"
 
 
 class NextStep(Document):
@@ -47,6 +45,8 @@ class NextStep(Document):
         Expected information about which candidate it is; at most ``possible_bits``, what is not known yet.
     candidates
         Between which it tells.
+    how
+        What it takes, where that is known.
     """
 
     kind: Literal["measurement", "calculation"]
@@ -59,25 +59,34 @@ class NextStep(Document):
     information_bits: float
     possible_bits: float
     candidates: tuple[str, ...]
+    how: str = ""
     note: str = ""
 
     @property
     def sentence(self) -> str:
-        """What to do, and how well: ``compute the lifetime of V_Br⁰ to ± 20 %``."""
-        return f"{self.what}, to {step_error(self.error, self.relative, self.unit)}"
+        """What to do, how well and how: ``compute the PL energy of V_Br⁰, to ± 0.1 eV, in a cell of 65 atoms``."""
+        how = f", {self.how}" if self.how else ""
+        return f"{self.what}, to {step_error(self.error, self.relative, self.unit)}{how}"
 
 
-def alive(candidates: Sequence[Candidate], total: Totals, reference: int, odds: Odds | None) -> dict[str, float]:
-    """Weights of the candidates that are not ruled out: their probabilities, or all alike where there are no priors."""
+def alive(
+    candidates: Sequence[Candidate], total: Totals, closer: Totals, reference: int, odds: Odds | None
+) -> dict[str, float]:
+    """Weights of the candidates that are not ruled out: evidence times prior, priors alike where there are none.
+
+    Parameters
+    ----------
+    closer
+        See `midgap.experiment.evidence.odds.narrowed`.
+    """
     if not total.candidates or not total.observables:
         counted = [candidate.name for candidate in candidates if candidate.counted]
         return dict.fromkeys(counted, 1.0 / max(1, len(counted)))
-    if odds is not None:
-        p = odds.probability[reference]
-        kept = {name: float(x) for name, x in zip(odds.candidates, p, strict=True) if x >= ALIVE * p.max()}
-    else:
-        near = np.exp(total.relative(reference)) >= ALIVE
-        kept = dict.fromkeys((name for name, yes in zip(total.candidates, near, strict=True) if yes), 1.0)
+    priors = dict.fromkeys(total.candidates, 1.0) if odds is None else odds.priors
+    support = dict(zip(closer.candidates, np.exp(closer.relative(reference)).tolist(), strict=True))
+    weights = {name: priors[name] * x for name, x in support.items()}
+    most = max(weights.values())
+    kept = {name: weight for name, weight in weights.items() if weight > 0 and weight >= ALIVE * most}
     whole = sum(kept.values())
     return {name: weight / whole for name, weight in kept.items()}
 
@@ -97,9 +106,19 @@ def next_steps(
     living = [c for c in candidates if c.name in weights]
     if len(living) < 2:
         return ()
-    found = [*_measurements(living, weights, data, assumption), *_calculations(living, weights, data, assumption)]
-    found = [step for step in found if step.information_bits >= LEAST_BITS]
-    return tuple(sorted(found, key=lambda step: -step.information_bits)[:SHOWN])
+    worth = [step for step in _calculations(living, weights, data, assumption) if step.information_bits >= LEAST_BITS]
+    worth = sorted(worth, key=lambda step: -step.information_bits)[:SHOWN]
+    # That a measurement would tell little is worth saying too.
+    found = [*_measurements(living, weights, data, assumption), *worth]
+    return tuple(sorted(found, key=lambda step: -step.information_bits))
+
+
+def unrated(candidates: Sequence[Candidate], weights: Mapping[str, float]) -> tuple[ObservableName, ...]:
+    """Measurements that fewer than two of the candidates that are alive predict: nothing says what they are worth."""
+    living = [c for c in candidates if c.name in weights]
+    if len(living) < 2:
+        return ()
+    return tuple(o.name for o in OBSERVABLES.values() if sum(c.prediction(o.name) is not None for c in living) < 2)
 
 
 def _measurements(
@@ -116,7 +135,7 @@ def _measurements(
         silent = [c.title for c in living if c.prediction(name) is None]
         yield NextStep(
             kind="measurement",
-            what=f"measure the {observable.label} of many particles",
+            what=_measurement(observable, data.get(name)),
             observable=observable.name,
             error=error,
             relative=observable.logarithmic,
@@ -159,8 +178,15 @@ def _calculations(
                 information_bits=information_bits(np.array([share, 1.0 - share]), np.stack([if_true, before])),
                 possible_bits=entropy_bits(np.array(list(weights.values()))),
                 candidates=(candidate.name,),
-                note=_wanting(prediction, assumption) if candidate.prediction(name) else _not_yet(candidate, name),
+                how=_remedy(prediction) if candidate.prediction(name) else _needs(candidate, name),
+                note=_wanting(prediction, assumption) if candidate.prediction(name) else NOT_YET,
             )
+
+
+def _measurement(observable: Observable, data: Data | None) -> str:
+    if data is not None and data.from_band:
+        return "read the maximum of the PL spectrum, of which only the detection band is known"
+    return f"measure the {observable.label} of {'many particles' if observable.of == 'record' else 'the ensemble'}"
 
 
 def _calculation(candidate: Candidate, observable: Observable) -> str:
@@ -179,18 +205,23 @@ def _ignorant(candidate: Candidate, data: Data) -> Prediction | None:
     return Prediction(observable=observable.name, value=float(middle.value or 1.0), uncertainties=(width,))
 
 
-def _not_yet(candidate: Candidate, name: str) -> str:
+def _needs(candidate: Candidate, name: str) -> str:
     reason = candidate.not_predicted.get(name, "")
-    return "; ".join(part for part in (reason, NOT_YET) if part)
+    return f"which {reason}" if reason.startswith("needs ") else ""
+
+
+def _remedy(prediction: Prediction) -> str:
+    """What would lessen the largest part of its error that has an estimate."""
+    known = sorted((u for u in prediction.uncertainties if u.value), key=lambda u: -(u.value or 0.0))
+    return known[0].remedy if known else ""
 
 
 def _wanting(prediction: Prediction, assumption: Assumption) -> str:
-    """What its error is made of now, and what would lessen the largest part that has an estimate."""
+    """What its error is made of now."""
     known = sorted((u for u in prediction.uncertainties if u.value), key=lambda u: -(u.value or 0.0))
     parts = [f"now {text(predicted(prediction, assumption, words=True))}"]
     if known:
-        remedy = f" ({known[0].remedy})" if known[0].remedy else ""
-        parts.append(f"largest known error: {known[0].source}{remedy}")
+        parts.append(f"largest known error: {known[0].source}")
     if prediction.unknown_sources:
         parts.append(f"not estimated: {', '.join(prediction.unknown_sources)}")
     return "; ".join(parts)

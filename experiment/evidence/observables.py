@@ -47,6 +47,8 @@ class Observable:
         ``record``: every record may hold it; ``ensemble``: it is one number of all records.
     least
         No mean of it is smaller: a particle that is seen has one emitter.
+    picked
+        Particles are picked for it, so that few of them have no mean worth stating.
     """
 
     name: ObservableName
@@ -59,6 +61,7 @@ class Observable:
     feasible_by_theory: float
     of: Literal["record", "ensemble"] = "record"
     least: float | None = None
+    picked: bool = False
 
     def scale(self, x: float) -> float:
         """The number on the scale it is compared on."""
@@ -80,9 +83,9 @@ OBSERVABLES: dict[str, Observable] = {
     for o in (
         Observable("pl_peak_eV", "PL energy", "eV", 3, False, 0.05, 0.005, 0.1),
         Observable("pl_fwhm_meV", "PL linewidth", "meV", 0, True, 0.3, 0.05, 0.2),
-        Observable("tau_av_ns", "lifetime", "ns", 1, True, 0.3, 0.05, 0.2),
-        Observable("n_emitters_M", "number of emitters", "", 1, True, 0.3, 0.1, 0.2, least=1.0),
-        Observable("g2_0", "g²(0)", "", 2, False, 0.1, 0.02, 0.1),
+        Observable("tau_av_ns", "lifetime", "ns", 1, True, 0.3, 0.05, 0.4),
+        Observable("n_emitters_M", "number of emitters", "", 1, True, 0.3, 0.1, 0.2, least=1.0, picked=True),
+        Observable("g2_0", "g²(0)", "", 2, False, 0.1, 0.02, 0.1, picked=True),
         Observable("pl_size_slope_meV_per_nm", "PL shift with size", "meV/nm", 2, False, 1.0, 0.5, 1.0, "ensemble"),
         Observable("g2_0_slope", "rise of g²(0) with ⟨N⟩", "", 2, False, 0.1, 0.05, 0.1, "ensemble"),
         Observable("polarisation_degree", "polarisation", "", 2, False, 0.1, 0.05, 0.1, "ensemble"),

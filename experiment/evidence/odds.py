@@ -14,6 +14,8 @@ from midgap.experiment.evidence.observables import OBSERVABLES
 from midgap.structures.document import Document, FloatArray
 from midgap.structures.errors import InputError
 
+ALIVE = 0.01
+"""A candidate is alive if it is at least so many times as well supported as the best."""
 FIRST = "pl_peak_eV"
 """Candidates that do not predict it are left out of totals if any does."""
 UNIFORM = "uniform"
@@ -99,6 +101,23 @@ def totals(candidates: Sequence[Candidate], evidence: Sequence[Evidence], n_assu
         for observable in used:
             table[:, i] += by_pair[name, observable].log_evidence
     return Totals(observables=tuple(used), candidates=tuple(names), left_out=left_out, log_evidence=table)
+
+
+def narrowed(
+    candidates: Sequence[Candidate],
+    evidence: Sequence[Evidence],
+    total: Totals,
+    reference: int,
+    odds: Odds | None = None,
+) -> Totals:
+    """The same among the candidates that are alive, over all that these predict: what the others are silent on counts too."""
+    if not total.candidates or not total.observables:
+        return total
+    support = np.exp(total.relative(reference)) if odds is None else odds.probability[reference]
+    kept = {name for name, x in zip(total.candidates, support, strict=True) if x >= ALIVE * support.max()}
+    if len(kept) < 2:
+        return total
+    return totals([c for c in candidates if c.name in kept], evidence, len(total.log_evidence))
 
 
 def odds(total: Totals, priors: Mapping[str, float] | str) -> Odds:

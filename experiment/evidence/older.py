@@ -43,3 +43,8 @@ def comparison_from_2(data: dict[str, Any]) -> dict[str, Any]:
         told = {"mean": None, "spread": None, "bounds": old["mean"]} if only_bounds else {}
         ensembles.append(old | told)
     return data | {"ensembles": ensembles, "statements": [data["answer"]]}
+
+
+def comparison_from_3(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 3 compared the candidates that are left on nothing more than all of them."""
+    return data | {"narrowed": data["totals"]}

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import FiniteFloat, NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import Field, FiniteFloat, NonNegativeFloat, PositiveFloat, model_validator
 from scipy.special import ndtr
 
 from midgap.experiment.evidence.observables import OBSERVABLES, Observable, ObservableName
@@ -108,11 +108,13 @@ class Prediction(Document):
         In the unit of the observable's name.
     relation
         ``at_most``: a radiative lifetime, which any other decay shortens; taken as value × yield with a yield
-        anywhere from 0 to 1. ``at_least``: the width of one particle's line, which an ensemble's exceeds.
+        anywhere from ``least_fraction`` to 1. ``at_least``: the width of one particle's line, which an ensemble's exceeds.
+    least_fraction
+        Of the yield, where one was measured.
     lo, hi
         Instead of ``uncertainties``: an interval at 95 % where somebody else gives one; need not be symmetric.
     alternatives
-        Several values of equal weight instead of one, shape (n,): what an unknown size allows.
+        Several values of equal weight instead of one, shape (n,): what an unknown size or surroundings allow.
     by_size
         The value against the particle's own size; then ``value`` is that at ``reference_size_nm``.
     spread
@@ -125,6 +127,7 @@ class Prediction(Document):
     observable: ObservableName
     value: FiniteFloat
     relation: Literal["equals", "at_most", "at_least"] = "equals"
+    least_fraction: float = Field(default=0.0, ge=0.0, lt=1.0)
     lo: FiniteFloat | None = None
     hi: FiniteFloat | None = None
     alternatives: FloatArray | None = None
@@ -143,8 +146,8 @@ class Prediction(Document):
             numbers += [float(self.alternatives.min())]
         if observable.logarithmic and min(numbers) <= 0:
             raise ValueError(f"a {observable.label} is positive")
-        if self.relation != "equals" and (not observable.logarithmic or self.alternatives is not None):
-            raise ValueError("only a single linewidth, lifetime or number can be predicted as at_most or at_least")
+        if self.relation != "equals" and not observable.logarithmic:
+            raise ValueError("only a linewidth, lifetime or number can be predicted as at_most or at_least")
         if (self.lo is None) != (self.hi is None):
             raise ValueError("an interval needs lo and hi; a bound is a value with the relation at_most or at_least")
         if self.lo is not None and self.hi is not None and not self.lo <= self.value <= self.hi:
@@ -214,9 +217,11 @@ class Prediction(Document):
         parts = []
         for place in self._places() + shift:
             if self.relation == "at_most":
-                # A yield that is evenly spread from 0 to 1, times a bound that is log-normal.
-                rise = np.exp(np.minimum(x - place + 0.5 * above**2, 50.0))
-                parts.append(rise * ndtr((place - above**2 - x) / above))
+                # A yield that is evenly spread from its least to 1, times a bound that is log-normal.
+                least = self.least_fraction
+                rise = np.exp(np.minimum(x - place + 0.5 * above**2, 50.0)) / (1.0 - least)
+                lost = ndtr((place + math.log(least) - above**2 - x) / above) if least else 0.0
+                parts.append(rise * (ndtr((place - above**2 - x) / above) - lost))
             elif self.relation == "at_least":
                 reach = math.log(AT_LEAST_REACH)
                 parts.append((ndtr((x - place) / below) - ndtr((x - place - reach) / below)) / reach)
@@ -232,6 +237,8 @@ class Prediction(Document):
         inner = np.zeros(1)
         if self.relation == "at_most":
             inner = np.append(-np.geomspace(12.0, 1e-3, 200), 0.0)
+            if self.least_fraction:
+                inner = np.linspace(math.log(self.least_fraction), 0.0, 60)
         if self.relation == "at_least":
             inner = np.linspace(0.0, math.log(AT_LEAST_REACH), 80)
         around = np.concatenate([inner[0] + steps, inner[-1] + steps, inner])

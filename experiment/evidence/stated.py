@@ -12,6 +12,10 @@ from midgap.experiment.evidence.predictions import Assumption, Prediction
 from midgap.experiment.records import Quantity
 
 NOT_ESTIMATED = " ± ?"
+MANY = 20
+"""Of so many ns or meV no decimals are written."""
+_SIGNS = {"equals": "", "at_most": "≤ ", "at_least": "≥ "}
+_RELATIONS = {("at_most", "tau_av_ns"): "radiative "}
 
 
 class Told(NamedTuple):
@@ -55,7 +59,7 @@ def predicted(prediction: Prediction, assumption: Assumption, *, words: bool = F
     observable = OBSERVABLES[prediction.observable]
     known = prediction.known_uncertainty
     digits = _decimals(prediction, known)
-    pieces: list[Piece] = [{"equals": "", "at_most": "≤ ", "at_least": "≥ "}[prediction.relation]]
+    pieces: list[Piece] = [_RELATIONS.get((prediction.relation, prediction.observable), _SIGNS[prediction.relation])]
     if prediction.range is not None:
         low, high = (Told(x, number_text(x, digits)) for x in prediction.range)
         pieces += [low, " to ", high] if low.text != high.text else [low]
@@ -65,12 +69,20 @@ def predicted(prediction: Prediction, assumption: Assumption, *, words: bool = F
         ends = [Told(x, number_text(x, digits)) for x in (prediction.lo, prediction.hi)]
         pieces += [" (", ends[0], " to ", ends[1], ")"]
     elif known:
-        pieces += [" ± ", Told(known, number_text(known, digits)), " (known)" if words else ""]
+        pieces += [" ", *error(prediction, known), " (known)" if words else ""]
     if prediction.unknown_sources:
         pieces += _assumed(prediction, assumption, digits, words)
     if unit and observable.unit:
         pieces.append(f" {observable.unit}")
     return [piece for piece in pieces if piece != ""]
+
+
+def error(prediction: Prediction, deviation: float) -> list[Piece]:
+    """One standard deviation of it: ``± 0.22``, of what is compared as a ratio ``×÷ 2.3``."""
+    if OBSERVABLES[prediction.observable].logarithmic:
+        factor = math.exp(deviation / prediction.value)
+        return ["×÷ ", Told(factor, number_text(factor, 1 if factor >= 1.2 else 2))]
+    return ["± ", Told(deviation, number_text(deviation, _decimals(prediction, deviation)))]
 
 
 def _assumed(prediction: Prediction, assumption: Assumption, digits: int, words: bool) -> Iterator[Piece]:
@@ -90,16 +102,22 @@ def _assumed(prediction: Prediction, assumption: Assumption, digits: int, words:
 
 def _decimals(prediction: Prediction, known: float | None) -> int:
     """As many as a prediction deserves: two at most, and more only for its error not to be written as zero."""
-    digits = min(OBSERVABLES[prediction.observable].digits, 2)
+    observable = OBSERVABLES[prediction.observable]
+    digits = min(observable.digits, 2)
+    if observable.logarithmic:
+        return digits if min(prediction.range or (prediction.value,)) < MANY else 0
     while known and digits < 6 and float(f"{known:.{digits}f}") == 0:
         digits += 1
     return digits
 
 
 def measured(ensemble: Ensemble, *, unit: bool = True) -> list[Piece]:
-    """``2.387 (2.308 to 2.467) eV``; of bounds only ``2.296 to 2.480 eV``."""
+    """``2.387 (2.308 to 2.467) eV``; of bounds only ``2.296 to 2.480 eV``; of picked particles ``1.0, ≥ 2.0, 3.0``."""
     observable = OBSERVABLES[ensemble.observable]
     pieces = quantity(ensemble.quantity, observable.digits)
+    if ensemble.values:
+        each = [quantity(one, observable.digits) for one in ensemble.values]
+        pieces = [piece for i, one in enumerate(each) for piece in ([", "] if i else []) + one]
     return [*pieces, f" {observable.unit}"] if unit and observable.unit else pieces
 
 
@@ -119,5 +137,7 @@ def quantity(one: Quantity, digits: int) -> list[Piece]:
 
 
 def step_error(error: float, relative: bool, unit: str) -> str:
-    """``± 20 %``, ``± 0.1 eV``."""
-    return f"± {100 * error:g} %" if relative else f"± {error:g} {unit}".rstrip()
+    """``± 20 %``, ``a factor of 1.5``, ``± 0.1 eV``."""
+    if relative:
+        return f"± {100 * error:g} %" if error < 0.3 else f"a factor of {math.exp(error):.1f}"
+    return f"± {error:g} {unit}".rstrip()

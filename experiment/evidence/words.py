@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from midgap.defects.report import Levels
@@ -9,7 +10,7 @@ from midgap.experiment.evidence.candidates import Candidate, best_theory
 from midgap.experiment.evidence.ensembles import Ensemble
 from midgap.experiment.evidence.likelihoods import Evidence
 from midgap.experiment.evidence.method import method
-from midgap.experiment.evidence.next_step import NOT_YET, NextStep
+from midgap.experiment.evidence.next_step import NextStep
 from midgap.experiment.evidence.observables import OBSERVABLES
 from midgap.experiment.evidence.odds import Totals
 from midgap.experiment.evidence.predictions import AT_LEAST_REACH, Assumption
@@ -19,6 +20,12 @@ from midgap.experiment.photon_energy import wavelength_nm
 ENERGY = "pl_peak_eV"
 FITS = 2.0
 """A candidate fits what lies within so many standard deviations."""
+WORTH_SAYING = 1.0
+"""Of what enters the evidence beside the energy, so many standard deviations are told."""
+LEANING = 1.0
+"""From this difference of ln evidence on it is said which way it leans."""
+MOST_TIMES = 100
+"""Odds beyond these are not written as a number."""
 NAMED = 3
 """So many candidates are named in a sentence; more are counted."""
 
@@ -29,18 +36,20 @@ def conventions(reference: Assumption) -> tuple[str, ...]:
     return (
         "A measured interval is taken as a central one at 95 %, its two sides as halves of two normal densities. A "
         "quantity with bounds only is the probability to lie between them.",
-        "A band in which light was detected is no measured maximum: its ends are bounds.",
+        "A band in which light was detected is no measured maximum: its ends are bounds of the mean, and a filter counts once.",
         f"A value without an interval is taken to be as uncertain as a good measurement leaves it: {soft}.",
         "Particles have values of their own, spread normally around a mean. Where a candidate does not predict that "
         f"spread, it is integrated over a half-t prior (4 degrees of freedom) of this scale: {spread}. Ensembles and ranges over many "
         "particles measure the mean. Of several records of one particle that of the weakest excitation enters.",
         "The error of a prediction is normal and common to all particles. Linewidths, lifetimes and numbers of emitters "
         "are compared as ratios.",
-        "A radiative lifetime is an upper bound: the measured one is it times a quantum yield, taken as anywhere from 0 "
-        f"to 1. A lower bound is taken as evenly spread, on a logarithmic scale, up to {AT_LEAST_REACH:g} times it.",
+        "A radiative lifetime is an upper bound: the measured one is it times a quantum yield, taken as anywhere from the "
+        "lowest that was measured (0 if none was) to 1: an ensemble counts dark particles too, so that those that shine have no "
+        f"lower one. A lower bound is taken as evenly spread, on a logarithmic scale, up to {AT_LEAST_REACH:g} times it.",
         f"Numbers by record and next steps assume for errors not estimated ± {reference.unknown_eV:g} eV on energies and a "
         f"factor of {reference.unknown_factor:g} on linewidths and lifetimes, one standard deviation.",
-        "Observables are taken as independent of each other. Candidates are compared only on what all of them predict.",
+        "Observables are taken as independent of each other. Candidates are compared on what all of them predict, "
+        "those that are left then on what all of these predict.",
     )
 
 
@@ -63,17 +72,18 @@ def statements(
     living: Mapping[str, float],
     steps: Sequence[NextStep],
 ) -> tuple[str, ...]:
-    """What fits and what is undecided; what was measured; what was computed; what to do next: a sentence or two each."""
+    """What fits and what is undecided, each that fits; what was measured; what was computed; what to do next."""
     energy = next((ensemble for ensemble in ensembles if ensemble.observable == ENERGY), None)
     if energy is None:
-        verdict = "Open: no record states the energy of its photoluminescence, so no candidate can be held against it."
+        verdict = [
+            "Open: no record states the energy of its photoluminescence, so no candidate can be held against it."
+        ]
     else:
         seen = "band in which light was detected" if energy.from_band else "measured PL energy"
         verdict = _verdict(candidates, evidence, totals, assumption, reference, living, seen)
-    said = [verdict, _measured(energy), _computed(candidates, levels)]
+    said = [*verdict, _measured(energy), _computed(candidates, levels)]
     if steps:
-        note = steps[0].note.removesuffix(NOT_YET).rstrip("; ") if steps[0].kind == "calculation" else ""
-        said.append(f"Next: {steps[0].sentence}.{f' {note[0].upper()}{note[1:]}.' if note else ''}")
+        said.append(f"Next: {steps[0].sentence}.")
     return tuple(sentence for sentence in said if sentence)
 
 
@@ -85,38 +95,71 @@ def _verdict(
     reference: int,
     living: Mapping[str, float],
     seen: str,
-) -> str:
+) -> list[str]:
+    """What fits and how far it is undecided; then of several that fit, each by itself."""
     residual = {e.candidate: e.ensemble_residual for e in evidence if e.observable == ENERGY}
     counted = [c for c in candidates if c.counted and residual.get(c.name) is not None]
     if not counted:
-        return "Open: no candidate predicts the photoluminescence energy that was measured."
+        return ["Open: no candidate predicts the photoluminescence energy that was measured."]
     away = {c.name: abs(residual[c.name] or 0.0) for c in counted}
     fitting = [c for c in counted if away[c.name] <= FITS and c.name in living]
-    others = [c for c in counted if c not in fitting]
+    out = [c for c in counted if away[c.name] <= FITS and c not in fitting]
+    others = [c for c in counted if away[c.name] > FITS]
     if not fitting:
         nearest = min(counted, key=lambda c: away[c.name])
         stated = _with_energy(nearest, assumption)
-        return f"No candidate fits: the nearest to the {seen}, {stated}, is {away[nearest.name]:.1f} σ off{_if(assumption)}."
+        off = f"is {away[nearest.name]:.1f} σ off{_if(assumption)}"
+        return [f"No candidate fits: the nearest to the {seen}, {stated}, {off}.{_ruled_out(out, evidence, totals)}"]
     best = dict(zip(totals.candidates, totals.relative(reference), strict=True)) if totals.candidates else {}
     fitting.sort(key=lambda c: -best.get(c.name, 0.0))
-    names = [
-        _with_energy(c, assumption) + _one_sided(c, residual[c.name] or 0.0) + _but(c, evidence)
-        for c in fitting[:NAMED]
-    ]
-    names += [f"{len(fitting) - NAMED} more"] if len(fitting) > NAMED else []
-    joined = "; and ".join(["; ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    told = [_told(c, residual[c.name] or 0.0, evidence, totals, assumption) for c in fitting[:NAMED]]
     if len(fitting) == 1:
-        found = f"One candidate fits the {seen}, which makes it possible, not proven: {joined}"
+        found = f"One candidate fits the {seen}, which makes it possible, not proven: {told.pop(0)}"
     else:
-        apart = max(best.values(), default=0.0) - min((best.get(c.name, 0.0) for c in fitting), default=0.0)
-        by = ", ".join(OBSERVABLES[name].label for name in totals.observables)
-        n = {2: "two", 3: "three"}.get(len(fitting), str(len(fitting)))
+        found = _undecided([best.get(c.name, 0.0) for c in fitting], fitting[0], seen, totals)
+    return [
+        f"{found}.{_ruled_out(out, evidence, totals)}{_off(others, away, assumption)}",
+        *(f"{one}." for one in told),
+    ]
+
+
+def _told(
+    candidate: Candidate, residual: float, evidence: Sequence[Evidence], totals: Totals, assumption: Assumption
+) -> str:
+    """A candidate that fits: its energy, what makes the test weak, and what speaks against it."""
+    prediction = candidate.prediction(ENERGY)
+    assert prediction is not None
+    free = "its size is free, so a weak test" if prediction.alternatives is not None else ""
+    seen = f"not in the numbers: {candidate.observed}" if candidate.observed else ""
+    parts = [free, _one_sided(candidate, residual), _against(candidate, evidence, totals), seen]
+    energy = text(predicted(prediction, assumption, words=True))
+    return "; ".join([f"{candidate.title}: {energy}", *(part for part in parts if part)])
+
+
+def _undecided(support: Sequence[float], first: Candidate, seen: str, totals: Totals) -> str:
+    """How far the evidence tells the candidates apart that fit, best first."""
+    n = {2: "two", 3: "three"}.get(len(support), str(len(support)))
+    by = " and ".join(OBSERVABLES[name].label for name in totals.observables)
+    apart = support[0] - support[1]
+    if apart < LEANING:
         differs = f"differs by {apart:.1f}" if apart >= 0.05 else "is the same"
-        found = (
-            f"Undecided: {n} candidates fit the {seen}, and the evidence does not tell them apart "
-            f"(ln evidence by {by} {differs}): {joined}"
-        )
-    return f"{found}.{_off(others, away, assumption)}"
+        return f"Undecided: {n} candidates fit the {seen}, and the evidence does not tell them apart (ln evidence by {by} {differs})"
+    times = f"about {float(f'{math.exp(apart):.1g}'):g}" if apart < math.log(MOST_TIMES) else f"over {MOST_TIMES}"
+    return (
+        f"Not settled, leaning to {first.title}: {n} candidates fit the {seen}, and by {by} the evidence is {times} to 1 for this "
+        f"one (ln evidence differs by {apart:.1f})"
+    )
+
+
+def _ruled_out(out: Sequence[Candidate], evidence: Sequence[Evidence], totals: Totals) -> str:
+    """Candidates whose energy fits and what else was measured does not."""
+    by = " and ".join(OBSERVABLES[name].label for name in totals.observables)
+    said = [f"{c.title} fits in energy, but {by} together speak over {MOST_TIMES} to 1 against it" for c in out[:NAMED]]
+    said = [
+        f"{line} ({against})" if (against := _against(c, evidence, totals)) else line
+        for c, line in zip(out, said, strict=False)
+    ]
+    return f" {'. '.join(said)}." if said else ""
 
 
 def _one_sided(candidate: Candidate, residual: float) -> str:
@@ -127,17 +170,23 @@ def _one_sided(candidate: Candidate, residual: float) -> str:
     sources = [u.source for u in prediction.uncertainties if u.value is None and u.effect == way]
     if not sources:
         return ""
-    return f", and {' and '.join(sources)}, not estimated, would only {way.removesuffix('s')} it further"
+    return f"{' and '.join(sources)}, not estimated, would only {way.removesuffix('s')} it further"
 
 
-def _but(candidate: Candidate, evidence: Sequence[Evidence]) -> str:
-    """What else was measured and lies far from what it predicts."""
+def _against(candidate: Candidate, evidence: Sequence[Evidence], totals: Totals) -> str:
+    """What else was measured and lies far from what it predicts, or adds to the evidence."""
     far = [
-        f"{OBSERVABLES[e.observable].label} is {abs(e.ensemble_residual):.1f} σ off"
+        f"{OBSERVABLES[e.observable].label}, measured {abs(e.ensemble_residual):.1f} σ {_side(e.ensemble_residual)}"
         for e in evidence
-        if e.candidate == candidate.name and e.ensemble_residual is not None and abs(e.ensemble_residual) > FITS
+        if (e.candidate, e.observable != ENERGY) == (candidate.name, True)
+        and e.ensemble_residual is not None
+        and abs(e.ensemble_residual) > (WORTH_SAYING if e.observable in totals.observables else FITS)
     ]
-    return f", but its {' and its '.join(far)}" if far else ""
+    return f"against it speaks its {' and its '.join(far)}" if far else ""
+
+
+def _side(residual: float) -> str:
+    return "above" if residual > 0 else "below"
 
 
 def _off(others: Sequence[Candidate], away: Mapping[str, float], assumption: Assumption) -> str:
@@ -158,9 +207,7 @@ def _if(assumption: Assumption) -> str:
 def _with_energy(candidate: Candidate, assumption: Assumption) -> str:
     prediction = candidate.prediction(ENERGY)
     assert prediction is not None
-    stated = text(predicted(prediction, assumption, words=True))
-    free = " (its size is free, so a weak test)" if prediction.alternatives is not None else ""
-    return f"{candidate.title}, at {stated}{free}"
+    return f"{candidate.title}, at {text(predicted(prediction, assumption, words=True))}"
 
 
 def _measured(energy: Ensemble | None) -> str:
