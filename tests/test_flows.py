@@ -125,6 +125,12 @@ def test_presets_can_be_planned(name):
     assert all("cost_s" in job.metadata for job in flow.jobs)
 
 
+def test_a_crystal_whose_primitive_cell_is_the_conventional_one_is_computed_once():
+    asked = preset_named("demo").model_copy(update={"material": "CsPbBr3"})
+    assert [model.name for model in asked.models() if model.kind == "pristine"] == ["pristine_20"]
+    assert [job.name for job in asked.flow().jobs].count("pristine_20 hse06+soc") == 1
+
+
 def test_preset_at_another_theory_keeps_its_meshes():
     dense = LevelOfTheory.named("hse06+soc", kpoints=(2, 2, 2), cutoff_eV=250)
     demo = preset_named("demo").model_copy(update={"pristine": dense}).with_theory("pbe")
@@ -178,10 +184,9 @@ def test_progress_says_what_runs(terminal):
     assert said.count("\n") >= 2
 
 
-@pytest.mark.engine
+@pytest.mark.engine("gpaw")
 def test_killed_flow_equals_the_one_jobflow_runs(tmp_path):
     """Ours, killed four times, against jobflow's own manager: another process model, the same flow."""
-    pytest.importorskip("gpaw")
     ours = tmp_path / "ours"
     moments = kill_resume.break_at_random(ours, kills=4, longest_s=12.0, rng=random.Random(4))
     kill_resume.finish(ours)
