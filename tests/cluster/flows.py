@@ -6,6 +6,8 @@ import numpy as np
 from jobflow import Flow
 from pymatgen.core import IStructure, Lattice
 
+from midgap.defects.emission import Screening
+from midgap.structures.competing import phase_model
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 from midgap.workflows.cluster.queue import Queue
@@ -27,11 +29,21 @@ def salt(atoms: int = 2, rattle_ang: float = 0.0) -> Model:
     return model.at(moved) if rattle_ang else model
 
 
+def elements() -> list[Model]:
+    """Sodium, and chlorine in a box, as they are."""
+    as_it_is = {"coordinates": "fixed by symmetry"}
+    sodium = IStructure(Lattice.cubic(4.23), ["Na", "Na"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    chlorine = IStructure(Lattice.cubic(5.7), ["Cl", "Cl"], [[0, 0, 0], [0, 0, 1.99 / 5.7]])
+    return [phase_model(sodium, as_it_is), phase_model(chlorine, as_it_is)]
+
+
 def dynamic(queue: Queue) -> Flow:
-    """Nine jobs, four of them calculations, most known only once the host is relaxed."""
+    """Twelve jobs, six of them calculations, most known only once the host is relaxed."""
     levels = LevelFlowMaker(
         theory=LevelOfTheory.named("pbe", cutoff_eV=200),
         options={"fmax_eV_per_ang": 0.05, "empty_bands": 8},
+        phases=elements(),
+        screening=Screening(static=5.9),
         queue=queue,
     )
     build = {"charges": [1], "max_atoms": 8, "clusters": "none"}

@@ -223,7 +223,7 @@ def survivor(cluster, sent, before_the_kill, before_the_end):
 def test_dynamic_flow_survives_its_runner_and_its_database(cluster, sent, survivor):
     """Each job runs once, and nothing is lost."""
     views = sent.finished(survivor)
-    assert len(views) == 8  # nine jobs, of which one was replaced by a flow
+    assert len(views) == 11  # twelve jobs, of which one was replaced by a flow
     outputs = sent.outputs(survivor)
     for view in views:
         if view.calculates:
@@ -236,8 +236,10 @@ def test_dynamic_flow_survives_its_runner_and_its_database(cluster, sent, surviv
 def test_fetched_levels_are_those_of_the_same_flow_on_one_machine(cluster, sent, survivor, tmp_path):
     from flows import dynamic
 
+    from midgap.defects.formation_study import FormationReport
     from midgap.workflows.cluster.queue import Queue
     from midgap.workflows.flows import levels_so_far
+    from midgap.workflows.formation import formation_so_far
     from midgap.workflows.local import run_flow
 
     sent.finished(survivor)
@@ -247,6 +249,11 @@ def test_fetched_levels_are_those_of_the_same_flow_on_one_machine(cluster, sent,
     local = levels_so_far(tmp_path / "run")
     local.write(tmp_path / "levels.json")
     assert kill_resume.difference_eV(sent.folders["dynamic"], tmp_path) < kill_resume.SAME_eV
+    formation = formation_so_far(tmp_path / "run")
+    fetched = FormationReport.read(told["formation"])
+    assert formation is not None and len(fetched.conditions) == 2
+    for there, here in zip(fetched.conditions, formation.report.conditions, strict=True):
+        assert there.at_vbm_eV(there.defects[0]) == pytest.approx(here.at_vbm_eV(here.defects[0]), abs=1e-3)
     reports = [json.loads(cluster.midgap("levels", folder, "--json")) for folder in told["calculations"]]
     gaps = {Path(folder).name: report["gap_eV"] for folder, report in zip(told["calculations"], reports, strict=True)}
     assert gaps["pristine_8-pbe"] == pytest.approx(local.reports[0].gap_eV, abs=1e-3)
@@ -348,4 +355,4 @@ def test_status_tells_each_job(cluster, sent, survivor):
     told = json.loads(cluster.midgap("status", sent.folders["dynamic"], "--json"))
     assert told["runner"] is True
     assert {"queue_id", "state", "now", "theory", "elapsed_s"} <= set(told["jobs"][0])
-    assert "8 of 8 jobs done" in cluster.midgap("status", sent.folders["dynamic"])
+    assert "11 of 11 jobs done" in cluster.midgap("status", sent.folders["dynamic"])
