@@ -24,7 +24,7 @@ test-cluster: $(VENV)/engines $(VENV)/dev
 
 ## The tests that need no engine and no browser, and none that takes long: before every commit.
 test-quick: $(VENV)/dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not engine and not slow"
+	OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/python -m pytest -p xdist -n auto -m "not engine and not slow"
 
 ## The documentation, warnings being errors, and the examples in docstrings.
 docs: $(VENV)/dev

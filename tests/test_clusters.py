@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cubic import face_centred, rock_salt, zinc_blende
 from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.analysis.ewald import EwaldSummation
@@ -31,9 +32,9 @@ from midgap.structures.shells import ligand_shell
 RELAXED = Path(__file__).parents[2] / "shared" / "data" / "structures"
 needs_relaxed = pytest.mark.skipif(not RELAXED.exists(), reason=f"no relaxed structures at {RELAXED}")
 
-ROCK_SALT = IStructure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+ROCK_SALT = rock_salt(5.64, "Na", "Cl")
 CAESIUM_CHLORIDE = IStructure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-ZINC_BLENDE = IStructure.from_spacegroup("F-43m", Lattice.cubic(5.41), ["Zn", "S"], [[0, 0, 0], [0.25, 0.25, 0.25]])
+ZINC_BLENDE = zinc_blende(5.41, "Zn", "S")
 WURTZITE = IStructure.from_spacegroup(
     "P6_3mc", Lattice.hexagonal(3.0, 3.0 * np.sqrt(8 / 3)), ["Zn", "S"], [[1 / 3, 2 / 3, 0], [1 / 3, 2 / 3, 3 / 8]]
 )
@@ -184,7 +185,7 @@ def test_a_vacancy_leaves_a_ghost_and_its_charge(zero_d, vacancy_charge, charge,
 
 
 def test_an_oxygen_vacancy_in_magnesia():
-    magnesia = IStructure.from_spacegroup("Fm-3m", Lattice.cubic(4.21), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    magnesia = rock_salt(4.21, "Mg", "O")
     cluster = vacancy_octahedron(magnesia, "Mg", "O", vacancy_charge=2)
     assert (cluster.charge, cluster.species) == (-8, ["Mg"] + ["O"] * 5)  # Mg²⁺ and five O²⁻
 
@@ -298,10 +299,15 @@ def test_all_clusters_of_a_build(zero_d):
     assert [m.charge for m in models] == [-4, -5, -4, -3, 0]
     assert len({m.name for m in models}) == 5
     assert all(m.provenance["source"] == "here" and m.material == "Cs4PbBr6" for m in models)
-    double = IStructure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(11.25), ["Cs", "Ag", "Bi", "Br"],
-        [[0.25, 0.25, 0.25], [0.5, 0.5, 0.5], [0, 0, 0], [0.2513, 0, 0]],
-    )  # fmt: skip
+    arms = 0.2513 * np.concatenate([np.eye(3), -np.eye(3)])
+    double = face_centred(
+        11.25,
+        ("Cs", [0.25] * 3),
+        ("Cs", [0.75] * 3),
+        ("Ag", [0.5] * 3),
+        ("Bi", [0] * 3),
+        *(("Br", arm) for arm in arms),
+    )
     elpasolite = cluster_models(double, "Cs2AgBiBr6", "Br", (0,), {})
     assert elpasolite[0].species[0] == "Bi" and elpasolite[0].charge == -3  # Bi³⁺, not Ag⁺
     assert elpasolite[2].charge == 0

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from ase.io import read as read_xyz
+from cubic import zinc_blende
 from pymatgen.core import IMolecule, IStructure, Lattice, Structure
 
 from midgap.defects.parsers.cp2k import parse_input, scf_steps
@@ -28,8 +29,6 @@ from midgap.workflows.engines.cp2k_input import (
 from midgap.workflows.execution import run
 
 CP2K = engine_named("cp2k")
-engine = pytest.mark.engine
-needs_cp2k = pytest.mark.skipif(CP2K.missing() is not None, reason=str(CP2K.missing()))
 
 HARTREE = 27.211386245988
 SMALL = {"basis": "SZV-MOLOPT-SR-GTH", "cutoff_Ry": 120, "rel_cutoff_Ry": 30}
@@ -135,13 +134,13 @@ def test_a_program_that_is_not_there(monkeypatch, tmp_path):
         CP2K.write_input(calculation(diamond()), tmp_path)
 
 
-@needs_cp2k
+@pytest.mark.engine("cp2k")
 def test_a_data_folder_that_is_none(monkeypatch, tmp_path):
     monkeypatch.setenv("CP2K_DATA_DIR", str(tmp_path))
     assert "set CP2K_DATA_DIR to the folder with BASIS_MOLOPT" in CP2K.missing()
 
 
-@needs_cp2k
+@pytest.mark.engine("cp2k")
 def test_the_basis_is_what_the_data_folder_has():
     """Pb-q14, Cs-q1 and Br-q17 pseudopotentials are there as well, but no MOLOPT basis for them."""
     data = find_data(CP2K.command(calculation(diamond()))[0])
@@ -155,7 +154,7 @@ def test_the_basis_is_what_the_data_folder_has():
         data.kinds(["La"], "DZVP-MOLOPT-SR-GTH", "admm-dz")
 
 
-@needs_cp2k
+@pytest.mark.engine("cp2k")
 def test_settings_and_functional_reach_the_input():
     data = find_data(CP2K.command(calculation(diamond()))[0])
     asked = calculation(diamond(), "hse06", settings={"cutoff_Ry": 333})
@@ -171,7 +170,7 @@ def test_settings_and_functional_reach_the_input():
     assert "HF" not in first.at("XC").sections
 
 
-@needs_cp2k
+@pytest.mark.engine("cp2k")
 def test_a_restart_file_cut_short_gives_way_to_the_one_before(tmp_path):
     """Fortran records are framed by their length; a kill in the middle of a write leaves one open."""
     whole = b"\4\0\0\0abcd\4\0\0\0"
@@ -184,7 +183,7 @@ def test_a_restart_file_cut_short_gives_way_to_the_one_before(tmp_path):
     assert "EXT_RESTART" not in (tmp_path / "input.inp").read_text()
 
 
-@needs_cp2k
+@pytest.mark.engine("cp2k")
 def test_a_hybrid_begins_anew_without_the_wavefunction_of_its_first_guess(tmp_path):
     asked = calculation(diamond(), "hse06")
     (tmp_path / "first_guess.out").write_text("PROGRAM ENDED AT")
@@ -216,8 +215,7 @@ def edges(states, spin=0):
     return energies[:, filled - 1].max(), energies[:, filled].min()
 
 
-@engine
-@needs_cp2k
+@pytest.mark.engine("cp2k")
 def test_a_mesh_is_a_supercell_at_gamma(tmp_path):
     """Bloch: the primitive cell on 2×2×1 k-points has the energy and gap of 2×2×1 cells at Γ."""
     mesh = run(calculation(diamond(), kpoints=(2, 2, 1), settings=SMALL, empty_bands=4), "cp2k", tmp_path / "mesh")
@@ -231,8 +229,7 @@ def test_a_mesh_is_a_supercell_at_gamma(tmp_path):
     np.testing.assert_allclose(cells.electronic_structure.site_weights[0, 0, 0], 1 / 8, atol=1e-3)
 
 
-@engine
-@needs_cp2k
+@pytest.mark.engine("cp2k")
 @pytest.mark.parametrize(("theory", "within_eV"), [("pbe", 0.005), ("hse06", 0.04)])
 def test_bromine_as_pyscf_has_it(tmp_path, theory, within_eV):
     """PySCF with the same basis and pseudopotentials; the auxiliary basis of ADMM is worth 20 meV."""
@@ -250,8 +247,7 @@ def test_bromine_as_pyscf_has_it(tmp_path, theory, within_eV):
     assert result.electronic_structure.warnings == ()
 
 
-@engine
-@needs_cp2k
+@pytest.mark.engine("cp2k")
 def test_the_kernel_of_a_crystal_is_cut_off_and_says_so(tmp_path):
     """A molecule in a cell wide enough has the gap it has alone, 3.568 eV by the whole kernel."""
     cell = IStructure(Lattice.cubic(9.0), ["Br"] * 2, BROMINE.cart_coords, coords_are_cartesian=True)
@@ -277,8 +273,7 @@ def vacancy(shared_data, charge):
     return cell, Vacancy(species="Br", site="Br1", position_ang=where), int(distances.argmin())
 
 
-@engine
-@needs_cp2k
+@pytest.mark.engine("cp2k")
 def test_the_empty_level_of_the_charged_vacancy(shared_data, tmp_path):
     """GPAW with plane waves has it 3.32 eV above the VBM at Γ."""
     cell, missing, lead = vacancy(shared_data, 1)
@@ -292,8 +287,7 @@ def test_the_empty_level_of_the_charged_vacancy(shared_data, tmp_path):
     np.testing.assert_allclose(states.site_weights.sum(axis=-1), 1.0, atol=1e-5)
 
 
-@engine
-@needs_cp2k
+@pytest.mark.engine("cp2k")
 def test_the_half_filled_level_of_the_neutral_vacancy(shared_data, tmp_path):
     """GPAW with plane waves has the occupied spin 2.39 eV above the VBM at Γ, 0.83 of it on the Pb."""
     cell, missing, lead = vacancy(shared_data, 0)
@@ -306,11 +300,10 @@ def test_the_half_filled_level_of_the_neutral_vacancy(shared_data, tmp_path):
     assert states.site_weights[0, 0, 78, lead] > 0.7
 
 
-@engine
-@needs_cp2k
+@pytest.mark.engine("cp2k")
 def test_a_killed_relaxation_goes_on(tmp_path):
     """Silicon shaken by 0.1 Å finds back to diamond: all bonds √3/4 of the cell's edge."""
-    perfect = IStructure.from_spacegroup("Fd-3m", Lattice.cubic(5.431), ["Si"], [[0, 0, 0]])
+    perfect = zinc_blende(5.431, "Si", "Si")
     shaken = perfect.cart_coords + np.random.default_rng(1).normal(0, 0.1, (8, 3))
     cell = IStructure(perfect.lattice, ["Si"] * 8, shaken, coords_are_cartesian=True)
     asked = calculation(cell, task="relax", settings=SMALL, fmax_eV_per_ang=0.08)
@@ -338,8 +331,7 @@ def test_a_killed_relaxation_goes_on(tmp_path):
     np.testing.assert_allclose(bonds, np.sqrt(3) / 4 * 5.431, atol=0.03)
 
 
-@engine
-@needs_cp2k
+@pytest.mark.engine("cp2k")
 def test_an_scf_that_does_not_converge_is_told_and_gone_on_with_gently(tmp_path):
     asked = calculation(diamond(), settings=SMALL | {"max_scf": 2})
     CP2K.write_input(asked, tmp_path)
@@ -360,8 +352,7 @@ def test_a_density_that_swings_is_told_from_one_that_comes_slowly():
     assert not _swings(crystal) and not _swings(vacancy[:10]) and not _swings([0.9**step for step in range(40)])
 
 
-@engine
-@needs_cp2k
+@pytest.mark.engine("cp2k")
 def test_minimizing_first_ends_in_the_same_state(tmp_path):
     # A change of the density of 1e-5 is one of the energy of meV.
     mixed = calculation(diamond(), settings=SMALL | {"eps_scf": 1e-7})
@@ -381,8 +372,7 @@ def test_minimizing_first_ends_in_the_same_state(tmp_path):
     )
 
 
-@engine
-@needs_cp2k
+@pytest.mark.engine("cp2k")
 def test_why_cp2k_stopped_is_told_in_its_words(tmp_path):
     asked = calculation(diamond(), settings=SMALL)
     CP2K.write_input(asked, tmp_path)

@@ -134,8 +134,7 @@ def silylene(box_ang=6.5):
     return Model(name="SiH2", material="SiH2", kind="pristine", structure=structure)
 
 
-@pytest.mark.engine
-@pytest.mark.skipif(engine_named("gpaw").missing() is not None, reason="GPAW is not installed")
+@pytest.mark.engine("gpaw")
 def test_silylene_as_pyscf(tmp_path):
     """n → p of SiH2, PBE, by PySCF 2.14 (UKS, MOM, def2-TZVPPD): mixed 1.445, triplet 1.034, singlet 1.856 eV."""
     from midgap.workflows.local import run_flow
@@ -155,8 +154,7 @@ def test_silylene_as_pyscf(tmp_path):
     assert found.warnings == ()
 
 
-@pytest.mark.engine
-@pytest.mark.skipif(engine_named("gpaw").missing() is not None, reason="GPAW is not installed")
+@pytest.mark.engine("gpaw")
 @pytest.mark.parametrize("moved_ang", [0.0, 0.002])
 def test_what_a_file_was_converged_to_does_not_hold_for_the_next_run(tmp_path, moved_ang):
     """Empty bands that a relaxation left alone are those of a run from scratch, also where it ended a step further."""

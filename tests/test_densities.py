@@ -136,19 +136,18 @@ def test_folders_without_densities_are_told_how_to_get_them(tmp_path):
         level_densities(tmp_path, of_level())
 
 
-@pytest.mark.engine
+@pytest.mark.engine("gpaw")
 def test_a_broken_file_of_wavefunctions_is_told(tmp_path):
-    pytest.importorskip("gpaw")
     (tmp_path / "wavefunctions.gpw").write_text("none")
     with pytest.raises(InputError, match="no wavefunctions"):
         level_densities(tmp_path, of_level())
 
 
-@pytest.mark.engine
+@pytest.mark.engine("gpaw")
 @pytest.mark.parametrize("soc", [False, True])
 def test_gpaw_level_is_its_orbital_with_or_without_spinors(tmp_path, soc):
     """Spin-orbit coupling leaves helium's 1s as it is, so the spinors' density is the scalar one."""
-    gpaw = pytest.importorskip("gpaw")
+    import gpaw
     from ase import Atoms
 
     atoms = Atoms("He", positions=[[1.0, 2.0, 2.0]], cell=[4, 4, 4], pbc=True)
@@ -166,13 +165,13 @@ def test_gpaw_level_is_its_orbital_with_or_without_spinors(tmp_path, soc):
     assert np.array(peak) / density.steps.shape * 4 == pytest.approx([1, 2, 2], abs=0.2)
 
 
-@pytest.mark.engine
+@pytest.mark.engine("gpaw")
 @pytest.mark.parametrize(("fraction", "band"), [(None, 1), (0.5, 2)])
 def test_spinors_are_mixed_with_the_fraction_of_exchange_that_was_asked(tmp_path, fraction, band):
     """What HSE06 adds to the second band lifts it past the third only where there is twice as much of it."""
     import json
 
-    gpaw = pytest.importorskip("gpaw")
+    import gpaw
     from ase import Atoms
 
     atoms = Atoms("He", positions=[[1.0, 2.0, 2.0]], cell=[4, 4, 5], pbc=True)

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from pymatgen.core import IMolecule, IStructure, Lattice
+from cubic import rock_salt
+from pymatgen.core import IMolecule, IStructure
 
 from midgap.defects.dielectric import FieldPoint, response_in_fields, with_vibrations
 from midgap.defects.electrostatics import COULOMB_EV_ANG
@@ -14,8 +15,7 @@ from midgap.workflows.calculation import Calculation
 from midgap.workflows.dielectric import DielectricFlowMaker
 from midgap.workflows.engines import engine_named
 
-SALT = IStructure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
-SALT = IStructure.from_sites(list(SALT.get_primitive_structure()))
+SALT = IStructure.from_sites(list(rock_salt(5.64, "Na", "Cl").get_primitive_structure()))
 
 
 def in_fields(structure, electronic, born, fields, dipole=(0.3, -0.2, 5.0)):
@@ -70,7 +70,7 @@ def test_a_tensor_and_charges_without_symmetry():
 
 
 def crystal(**more):
-    lithium_hydride = IStructure.from_spacegroup("Fm-3m", Lattice.cubic(4.084), ["Li", "H"], [[0, 0, 0], [0.5] * 3])
+    lithium_hydride = rock_salt(4.084, "Li", "H")
     return Model(name="LiH", material="LiH", kind="pristine", structure=lithium_hydride, **more)
 
 

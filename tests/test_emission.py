@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from pymatgen.core import IStructure, Lattice, Structure
+from cubic import rock_salt, zinc_blende
+from pymatgen.core import IStructure, Lattice
 
 from midgap.defects.configuration_coordinate import ConfigurationCoordinate, curvature
 from midgap.defects.corrections import image_correction, vertical
@@ -105,16 +106,13 @@ def test_diagrams_that_cannot_be_are_refused():
         emission_diagram(ground, ground, host, np.zeros(3))
 
 
-def rock_salt(matrix):
-    primitive = Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(4.25), ["Mg", "O"], [[0, 0, 0], [0.5] * 3]
-    ).get_primitive_structure()
-    return periodic_models(primitive, matrix, "MgO", "O", (0, 1), {})
+def magnesia(matrix):
+    return periodic_models(rock_salt(4.25, "Mg", "O").get_primitive_structure(), matrix, "MgO", "O", (0, 1), {})
 
 
 def test_the_flow_of_an_emission():
     """Two relaxations, and each state at each place; models that do not fit are refused before anything runs."""
-    pristine, neutral, charged = rock_salt(((1, 0, 0), (0, 1, 0), (0, 0, 2)))
+    pristine, neutral, charged = magnesia(((1, 0, 0), (0, 1, 0), (0, 0, 2)))
     maker = EmissionFlowMaker(
         levels=LevelFlowMaker(theory=LevelOfTheory.named("pbe")), screening=Screening(static=9.8, electronic=3.0)
     )
@@ -137,7 +135,7 @@ def test_the_flow_of_an_emission():
 
 
 def silicon():
-    cell = Structure.from_spacegroup("Fd-3m", Lattice.cubic(5.469), ["Si"], [[0, 0, 0]]).get_primitive_structure()
+    cell = zinc_blende(5.469, "Si", "Si").get_primitive_structure()
     return Model(name="Si_2", kind="pristine", material="Si", structure=cell)
 
 
@@ -146,8 +144,7 @@ def phonons(**theory):
     return PhononFlowMaker(levels=LevelFlowMaker(theory=theory, relax=False))
 
 
-@pytest.mark.engine
-@pytest.mark.skipif(engine_named("gpaw").missing() is not None, reason=str(engine_named("gpaw").missing()))
+@pytest.mark.engine("gpaw")
 def test_the_raman_line_of_silicon(tmp_path):
     """520.2 cm⁻¹ = 64.50 meV, threefold (Parker, Feldman and Ashkin, Phys. Rev. 155, 712 (1967)); PBE within 4 %."""
     flow = phonons(cutoff_eV=200.0, kpoints=(3, 3, 3)).make(silicon())
@@ -160,8 +157,7 @@ def test_the_raman_line_of_silicon(tmp_path):
     assert Modes.from_dict(again.output) == modes
 
 
-@pytest.mark.engine
-@pytest.mark.skipif(engine_named("cp2k").missing() is not None, reason=str(engine_named("cp2k").missing()))
+@pytest.mark.engine("cp2k")
 def test_forces_of_cp2k_are_the_slope_of_its_energy(tmp_path):
     start = silicon()
     way = np.array([[0.0, 0.0, 0.0], [0.8, 0.6, 0.0]])

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from midgap.workflows.calculation import Calculation
 from midgap.workflows.execution import run
 from midgap.workflows.worker import attempts
 
-pytestmark = [pytest.mark.engine, pytest.mark.skipif(find_spec("gpaw") is None, reason="GPAW is not installed")]
+pytestmark = pytest.mark.engine("gpaw")
 
 
 def rock_salt(**fields) -> Calculation:

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from cubic import rock_salt, zinc_blende
 from pymatgen.core import Lattice, Structure
 
 from midgap.defects.band_edges import band_edges
@@ -19,19 +20,12 @@ from midgap.workflows.engines import engine_named
 from midgap.workflows.execution import run
 
 ENGINE = engine_named("gpaw")
-engine = pytest.mark.engine
-needs_gpaw = pytest.mark.skipif(ENGINE.missing() is not None, reason=str(ENGINE.missing()))
 ONE = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 
 
 def cell(a, *species):
-    return Structure.from_spacegroup(
-        "F-43m" if species[0] == "Ga" else "Fm-3m", Lattice.cubic(a), species, _sites(species)
-    ).get_primitive_structure()
-
-
-def _sites(species):
-    return [[0, 0, 0], [0.25] * 3] if species[0] == "Ga" else [[0, 0, 0], [0.5] * 3]
+    made = zinc_blende(a, *species) if species[0] == "Ga" else rock_salt(a, *species)
+    return made.get_primitive_structure()
 
 
 def calculation(structure, theory="hse06+soc", task="static", vacancy=None, matrix=ONE, kpoints=(1, 1, 1), **more):
@@ -42,8 +36,7 @@ def calculation(structure, theory="hse06+soc", task="static", vacancy=None, matr
     return Calculation(model=models[2 if vacancy else 0], theory=theory, task=task, **more)
 
 
-@engine
-@needs_gpaw
+@pytest.mark.engine("gpaw")
 def test_spin_orbit_splitting_of_gallium_arsenide(tmp_path):
     """Δ_so at Γ is 0.341 eV (Vurgaftman, Meyer and Ram-Mohan, J. Appl. Phys. 89, 5815 (2001))."""
     asked = calculation(cell(5.653, "Ga", "As"), kpoints=(2, 2, 2), empty_bands=6)
@@ -83,8 +76,7 @@ def in_a_box(side_ang, species, positions_ang, **more):
     return Model(name="".join(species), material="P", kind="pristine", structure=structure, **more)
 
 
-@engine
-@needs_gpaw
+@pytest.mark.engine("gpaw")
 def test_what_a_hybrid_changes_in_an_atomization_energy(tmp_path):
     """P2 → 2 P, 1.8934 Å: HSE06 of PBE orbitals less PBE is -0.456 eV by PySCF 2.14 (def2-TZVPP, all electrons)."""
     theory = LevelOfTheory.named("hse06", cutoff_eV=200.0)
@@ -101,8 +93,7 @@ def test_what_a_hybrid_changes_in_an_atomization_energy(tmp_path):
         assert states.total_energy_eV == pytest.approx(sum(states.energy_terms_eV.values()), abs=1e-9)
 
 
-@engine
-@needs_gpaw
+@pytest.mark.engine("gpaw")
 @pytest.mark.parametrize("fraction", [None, 0.4])
 def test_the_energy_of_a_hybrid_on_a_mesh(tmp_path, fraction):
     """As GPAW's own function for it, which takes all empty bands along; linear in the fraction of exact exchange."""
@@ -127,8 +118,7 @@ def test_the_energy_of_a_hybrid_on_a_mesh(tmp_path, fraction):
     assert np.array_equal(again.eigenvalues_eV, ours.eigenvalues_eV)
 
 
-@engine
-@needs_gpaw
+@pytest.mark.engine("gpaw")
 def test_a_killed_relaxation_goes_on_from_its_last_geometry(tmp_path):
     asked = calculation(
         cell(4.21, "Mg", "O"),
@@ -166,8 +156,7 @@ def test_a_killed_relaxation_goes_on_from_its_last_geometry(tmp_path):
     assert "gpaw" in ENGINE.name and "relaxed" in ENGINE.progress(broken)
 
 
-@engine
-@needs_gpaw
+@pytest.mark.engine("gpaw")
 def test_an_scf_that_does_not_converge_says_so(tmp_path):
     asked = calculation(cell(4.21, "Mg", "O"), "pbe", engine_settings={"maxiter": 3})
     with pytest.raises(ComputationError, match="did not converge in 3 iterations"):

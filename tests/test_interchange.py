@@ -9,7 +9,6 @@ import ase.io
 import numpy as np
 import pytest
 from monty.serialization import loadfn
-from pymatgen.analysis.defects.ccd import get_dQ
 from pymatgen.core import IStructure, Structure
 from pymatgen.io.cif import CifParser
 
@@ -170,6 +169,7 @@ def test_atomate2_makes_the_same_formation_energies(tmp_path, shared_data):
 def test_atomate2_opens_a_configuration_coordinate(tmp_path):
     """ΔQ by pymatgen-analysis-defects from the structures in the document, which leaves the drift of the whole in."""
     from atomate2.common.schemas.defects import CCDDocument
+    from pymatgen.analysis.defects.ccd import get_dQ
 
     study = tmp_path / "study.json"
     folders = {name: str(EXAMPLES / name) for name in ("pristine", "V_Br0", "V_Br+")}

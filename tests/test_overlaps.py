@@ -1,14 +1,12 @@
 """Derivatives of GPAW's states as atoms move, against momenta, and against what orthogonality asks."""
 
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
 
 from midgap.defects.parsers.gpaw_overlaps import _overlaps, coupling
 from midgap.structures.errors import InputError
 
-pytestmark = [pytest.mark.engine, pytest.mark.skipif(find_spec("gpaw") is None, reason="GPAW is not installed")]
+pytestmark = pytest.mark.engine("gpaw")
 
 STEP_ANG = 0.01
 

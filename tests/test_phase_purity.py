@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cubic import rock_salt, zinc_blende
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
 
@@ -36,8 +37,8 @@ def test_reference_intensity_ratios_are_the_published_ones():
     corundum = Structure.from_spacegroup(
         "R-3c", Lattice.hexagonal(4.7588, 12.992), ["Al", "O"], [[0, 0, 0.35216], [0.30624, 0, 0.25]]
     )
-    silicon = Structure.from_spacegroup("Fd-3m", Lattice.cubic(5.4309), ["Si"], [[0, 0, 0]])
-    halite = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.6402), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    silicon = zinc_blende(5.4309, "Si", "Si")
+    halite = rock_salt(5.6402, "Na", "Cl")
     # I/I_c of the Powder Diffraction File: 4.7 (27-1402) and 4.4 (5-628), measured. Thermal motion is not in ours.
     unit = reference_intensity(corundum)
     assert reference_intensity(silicon) / unit == pytest.approx(4.7, rel=0.1)

@@ -11,10 +11,10 @@ from midgap.structures.theory import LevelOfTheory
 HARTREE_EV = 27.211386245988
 
 
-@pytest.mark.engine
+@pytest.mark.engine("gpaw")
 @pytest.mark.parametrize("mode", ["", "all"])
 def test_a_gpw_file_of_ones_own(tmp_path, mode):
-    gpaw = pytest.importorskip("gpaw")
+    import gpaw
     from ase.build import bulk
 
     atoms = bulk("Si")
@@ -39,9 +39,8 @@ def test_a_gpw_file_of_ones_own(tmp_path, mode):
     assert not edges.direct and edges.gap_eV > 0
 
 
-@pytest.mark.engine
+@pytest.mark.engine("gpaw")
 def test_what_is_no_gpw_file(tmp_path):
-    pytest.importorskip("gpaw")
     (tmp_path / "broken.gpw").write_bytes(b"not a gpw file")
     with pytest.raises(InputError, match=r"broken\.gpw cannot be read by GPAW"):
         read_folder(tmp_path)

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from cubic import rock_salt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
@@ -130,7 +131,7 @@ def test_primitive_cell_stays_in_the_frame_of_the_crystal():
 
 def test_oxidation_states():
     assert oxidation_states(load_crystal("Cs4PbBr6")[0]) == {"Cs": 1, "Pb": 2, "Br": -1}
-    mgo = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.21), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    mgo = rock_salt(4.21, "Mg", "O")
     assert oxidation_states(mgo) == {"Mg": 2, "O": -2}
 
 
@@ -152,7 +153,7 @@ def test_powder_pattern_obeys_bragg():
 
 
 def test_any_crystal_and_any_vacancy(tmp_path):
-    mgo = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.21), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    mgo = rock_salt(4.21, "Mg", "O")
     path = tmp_path / "MgO.cif"
     mgo.to(filename=str(path))
     models = build_models(path, species="O", max_atoms=16, charges=(0, 1, 2), clusters=False)

@@ -10,7 +10,6 @@ from midgap.defects.transitions import TWO_M_OVER_HBAR2, squared_dipole_ang2
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 from midgap.workflows.calculation import Calculation
-from midgap.workflows.engines import engine_named
 from midgap.workflows.execution import run
 
 PBE = LevelOfTheory.named("pbe")
@@ -41,12 +40,9 @@ def test_the_first_line_of_hydrogen():
     )
 
 
-@pytest.mark.engine
+@pytest.mark.engine("gpaw")
 def test_plane_waves_and_gaussians_agree_on_a_molecule(tmp_path):
     """5σ → 2π* of CO with PBE: GPAW's momentum in a box against PySCF's position in aug-cc-pVTZ."""
-    gpaw = engine_named("gpaw")
-    if gpaw.missing() is not None:
-        pytest.skip(gpaw.missing())
     pytest.importorskip("pyscf")
     from pyscf import dft, gto
 
