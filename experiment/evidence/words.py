@@ -81,7 +81,8 @@ def statements(
     else:
         seen = "band in which light was detected" if energy.from_band else "measured PL energy"
         verdict = _verdict(candidates, evidence, totals, assumption, reference, living, seen)
-    said = [*verdict, _measured(energy), _computed(candidates, levels)]
+    more = [e for e in ensembles if e.observable in totals.observables and e.observable != ENERGY]
+    said = [*verdict, _measured(energy, more), _computed(candidates, levels)]
     if steps:
         said.append(f"Next: {steps[0].sentence}.")
     return tuple(sentence for sentence in said if sentence)
@@ -109,7 +110,9 @@ def _verdict(
         nearest = min(counted, key=lambda c: away[c.name])
         stated = _with_energy(nearest, assumption)
         off = f"is {away[nearest.name]:.1f} σ off{_if(assumption)}"
-        return [f"No candidate fits: the nearest to the {seen}, {stated}, {off}.{_ruled_out(out, evidence, totals)}"]
+        return [
+            f"No candidate fits: the nearest to the {seen}, {stated}, {off}.{_ruled_out(out, evidence, totals, assumption)}"
+        ]
     best = dict(zip(totals.candidates, totals.relative(reference), strict=True)) if totals.candidates else {}
     fitting.sort(key=lambda c: -best.get(c.name, 0.0))
     told = [_told(c, residual[c.name] or 0.0, evidence, totals, assumption) for c in fitting[:NAMED]]
@@ -118,7 +121,7 @@ def _verdict(
     else:
         found = _undecided([best.get(c.name, 0.0) for c in fitting], fitting[0], seen, totals)
     return [
-        f"{found}.{_ruled_out(out, evidence, totals)}{_off(others, away, assumption)}",
+        f"{found}.{_ruled_out(out, evidence, totals, assumption)}{_off(others, away, assumption)}",
         *(f"{one}." for one in told),
     ]
 
@@ -131,7 +134,7 @@ def _told(
     assert prediction is not None
     free = "its size is free, so a weak test" if prediction.alternatives is not None else ""
     seen = f"not in the numbers: {candidate.observed}" if candidate.observed else ""
-    parts = [free, _one_sided(candidate, residual), _against(candidate, evidence, totals), seen]
+    parts = [free, _one_sided(candidate, residual), _against(candidate, evidence, totals, assumption), seen]
     energy = text(predicted(prediction, assumption, words=True))
     return "; ".join([f"{candidate.title}: {energy}", *(part for part in parts if part)])
 
@@ -151,15 +154,17 @@ def _undecided(support: Sequence[float], first: Candidate, seen: str, totals: To
     )
 
 
-def _ruled_out(out: Sequence[Candidate], evidence: Sequence[Evidence], totals: Totals) -> str:
+def _ruled_out(out: Sequence[Candidate], evidence: Sequence[Evidence], totals: Totals, assumption: Assumption) -> str:
     """Candidates whose energy fits and what else was measured does not."""
     by = " and ".join(OBSERVABLES[name].label for name in totals.observables)
-    said = [f"{c.title} fits in energy, but {by} together speak over {MOST_TIMES} to 1 against it" for c in out[:NAMED]]
-    said = [
-        f"{line} ({against})" if (against := _against(c, evidence, totals)) else line
-        for c, line in zip(out, said, strict=False)
-    ]
-    return f" {'. '.join(said)}." if said else ""
+    said = []
+    for candidate in out[:NAMED]:
+        against = _against(candidate, evidence, totals, assumption)
+        more = f" ({against})" if against else ""
+        said.append(
+            f" {candidate.title} fits in energy, but {by} together speak over {MOST_TIMES} to 1 against it{more}."
+        )
+    return "".join(said)
 
 
 def _one_sided(candidate: Candidate, residual: float) -> str:
@@ -173,15 +178,18 @@ def _one_sided(candidate: Candidate, residual: float) -> str:
     return f"{' and '.join(sources)}, not estimated, would only {way.removesuffix('s')} it further"
 
 
-def _against(candidate: Candidate, evidence: Sequence[Evidence], totals: Totals) -> str:
+def _against(candidate: Candidate, evidence: Sequence[Evidence], totals: Totals, assumption: Assumption) -> str:
     """What else was measured and lies far from what it predicts, or adds to the evidence."""
-    far = [
-        f"{OBSERVABLES[e.observable].label}, measured {abs(e.ensemble_residual):.1f} σ {_side(e.ensemble_residual)}"
-        for e in evidence
-        if (e.candidate, e.observable != ENERGY) == (candidate.name, True)
-        and e.ensemble_residual is not None
-        and abs(e.ensemble_residual) > (WORTH_SAYING if e.observable in totals.observables else FITS)
-    ]
+    far = []
+    for one in evidence:
+        prediction, residual = candidate.prediction(one.observable), one.ensemble_residual
+        if one.candidate != candidate.name or one.observable == ENERGY or prediction is None or residual is None:
+            continue
+        if abs(residual) > (WORTH_SAYING if one.observable in totals.observables else FITS):
+            stated = text(predicted(prediction, assumption, words=True))
+            far.append(
+                f"{OBSERVABLES[one.observable].label}, {stated}, measured {abs(residual):.1f} σ {_side(residual)}"
+            )
     return f"against it speaks its {' and its '.join(far)}" if far else ""
 
 
@@ -210,20 +218,21 @@ def _with_energy(candidate: Candidate, assumption: Assumption) -> str:
     return f"{candidate.title}, at {text(predicted(prediction, assumption, words=True))}"
 
 
-def _measured(energy: Ensemble | None) -> str:
+def _measured(energy: Ensemble | None, others: Sequence[Ensemble]) -> str:
     if energy is None:
         return ""
+    more = "".join(f"; {OBSERVABLES[e.observable].label} {text(measured(e))}" for e in others)
     found, unit = energy.quantity, text(measured(energy))
     if energy.from_band:
         ends = [wavelength_nm(x) for x in (found.hi, found.lo) if x is not None]
         return (
             f"Measured: light was detected in the band of {unit} ({' to '.join(f'{x:.0f}' for x in ends)} nm); no maximum of "
-            "the spectrum was read."
+            f"the spectrum was read{more}."
         )
     if found.value is None:
-        return f"Measured: a PL energy of {unit}, bounds only."
+        return f"Measured: a PL energy of {unit}, bounds only{more}."
     who = "1 record" if energy.n == 1 else f"{energy.n} records"
-    return f"Measured: PL energy {unit}, {wavelength_nm(found.value):.0f} nm, from {who}."
+    return f"Measured: PL energy {unit}, {wavelength_nm(found.value):.0f} nm, from {who}{more}."
 
 
 def _computed(candidates: Sequence[Candidate], levels: Levels) -> str:
