@@ -434,17 +434,22 @@ def provenance(text: str, asked: InputSection) -> Provenance:
         engine="cp2k",
         engine_version=version[1] if version else "",
         settings=settings,
-        wall_time_s=_number(text, r"^ CP2K +1 +1\.0 +\S+ +\S+ +\S+ +(\S+)"),
+        wall_time_s=_number(text, r"^ CP2K +1 +1\.0 +\S+ +\S+ +\S+ +(\d+\.\d+)$"),
         peak_memory_MB=_number(text, r"MEMORY\| Estimated peak process memory \[MiB\]\s+(\d+)") or None,
     )
 
 
 def _number(text: str, pattern: str) -> float | None:
     found = re.search(pattern, text, re.MULTILINE)
+    if found is None:
+        return None
     try:
-        return float(found[1]) if found else None
+        value = float(found[1])
     except ValueError:
-        raise ComputationError(f"CP2K's output has no number where one belongs: {found[0].strip()}.") from None
+        value = np.nan
+    if not np.isfinite(value):
+        raise ComputationError(f"CP2K's output has no number where one belongs: {found[0].strip()}.")
+    return value
 
 
 # --- states ------------------------------------------------------------------------------------
