@@ -50,7 +50,8 @@ def main(out: Path, screening: Screening) -> None:
     found: dict[str, Any] = {"relaxations": [], "levels": [], "engines": [], "energies": [], "costs": {}}
     for stage in RELAXATIONS:
         found["relaxations"] += [relaxation(stage, r) for _, r in finished(out / stage) if r.task == "relax"]
-    statics = [(stage, r) for stage in (*LEVELS, *LARGE, *ENGINES) for _, r in finished(out / stage)]
+    computed = [(stage, r) for stage in (*LEVELS, *LARGE, *ENGINES) for _, r in finished(out / stage)]
+    statics = [(stage, r) for stage, r in computed if r.electronic_structure is not None]
     hosts = [r for _, r in statics if r.model.vacancy is None]
     for stage, result in statics:
         images = screening if result.model.periodic else None
