@@ -117,8 +117,8 @@ class Vasp(Engine):
 
     def before_promotion(self, calculation: Calculation) -> Calculation:
         # A closed shell would have no spins to tell apart, and symmetry would leave fewer k-points in the WAVECAR.
-        settings = {"ISPIN": 2, "NUPDOWN": calculation.model.unpaired_electrons, "ISYM": 0}
-        settings |= calculation.engine_settings
+        open_shell = {"ISPIN": 2, "NUPDOWN": calculation.model.unpaired_electrons, "ISYM": 0}
+        settings = {**open_shell, **calculation.engine_settings}
         return super().before_promotion(calculation).model_copy(update={"engine_settings": settings})
 
     def handlers(self, calculation: Calculation, folder: Path) -> list[ErrorHandler]:
