@@ -59,8 +59,10 @@ def _filled_by_energy(electrons: float, eigenvalues: np.ndarray, k_weights: np.n
     order = np.argsort(energies, kind="stable")
     before = np.concatenate([[0.0], np.cumsum(share[order])[:-1]])
     taken = np.clip(electrons - before, 0.0, share[order])
-    last = np.flatnonzero(taken > 1e-6)[-1]
-    level = energies[order[last]]
+    held = np.flatnonzero(taken > 1e-6)
+    if not held.size:  # less than a millionth of an electron
+        return None
+    level = energies[order[held[-1]]]
     tied = np.abs(energies - level) < SAME_ENERGY_EV
     # A level whose states are all filled is no tie.
     if len(set(sign[tied])) == 2 and share[tied].sum() - taken[tied[order]].sum() > 1e-3:
