@@ -65,8 +65,11 @@ def relaxations(results: Results) -> Iterator[str]:
     """Every relaxation of the vacancy, against the lowest of its charge and size."""
     rows = [one for one in results.relaxations if one["charge"] is not None]
     lowest = {key: min(one["energy_eV"] for one in group) for key, group in _grouped(rows, "atoms", "charge").items()}
+    there = [one for one in results.levels if one["stage"].startswith(("levels_small", "levels_large"))]
+    found = {one["model"]: value(lowest_level(one), "corrected_above_vbm_eV") for one in there}
+    heads = ["atoms", "charge", "start", "eV above the lowest", "Pb to Br across", "level above the VBM"]
     yield from table(
-        ["atoms", "charge", "start", "eV above the lowest", "Pb to Br across", "fmax, eV/Å", "steps", "wall time, min"],
+        [*heads, "fmax, eV/Å", "steps", "wall time, min"],
         [
             [
                 one["atoms"],
@@ -74,6 +77,7 @@ def relaxations(results: Results) -> Iterator[str]:
                 one["start"],
                 f"{one['energy_eV'] - lowest[one['atoms'], one['charge']]:.3f}",
                 f"{one['across_ang']:.2f} Å",
+                eV(found.get(one["model"])),
                 f"{one['fmax_eV_per_ang']:.3f}",
                 one["steps"],
                 f"{one['wall_s'] / 60:.0f}",
