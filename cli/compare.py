@@ -318,8 +318,10 @@ def _print_totals(console: Console, comparison: Comparison) -> None:
     if len(total.candidates) < 2 or not total.observables:
         return
     names = ", ".join(OBSERVABLES[name].label for name in total.observables)
-    what = "Probability, with these priors" if odds is not None else "ln evidence less that of the best"
-    console.print(f"{what}, by {names}, if errors not estimated add", style="bold", markup=False)
+    what = f"ln evidence less that of the best, by {names}" if odds is None else "Probability, with these priors"
+    console.print(f"{what}, if errors not estimated add", style="bold", markup=False)
+    if odds is not None:
+        console.print(odds.note, markup=False, highlight=False)
     head: dict[str, int | None] = {"Candidate": 46}
     if odds is not None:
         head["prior"] = 6

@@ -203,6 +203,7 @@ def compare(
     posterior = None if priors is None else odds(total, priors)
     together = ensembles(data, records, least)
     closer = narrowed(candidates, evidence, total, place, posterior)
+    posterior = None if priors is None else odds(total, priors, closer)
     living = alive(candidates, total, closer, place, posterior)
     steps = next_steps(candidates, living, data, assumptions[place])
     said = statements(candidates, together, evidence, closer, levels, assumptions[place], place, living, steps)

@@ -279,6 +279,15 @@ def test_bayes_rule_and_its_refusals():
     assert found.priors == {"a": 0.75, "b": 0.25} and found.probability[0] == pytest.approx([0.5, 0.5])
     assert odds(total, "uniform").probability[0] == pytest.approx([0.25, 0.75])
     assert odds(total, parse_priors("a=0,b=2")).probability[0] == pytest.approx([0, 1])
+    three = Totals(
+        observables=("pl_peak_eV",), candidates=("a", "b", "c"), left_out={}, log_evidence=[np.log([0.5, 0.4, 0.1])]
+    )
+    closer = Totals(
+        observables=("pl_peak_eV", "tau_av_ns"), candidates=("b", "a"), left_out={}, log_evidence=[np.log([0.8, 0.1])]
+    )
+    shared = odds(three, "uniform", closer)  # a and b have 0.9 together, and share it 1 to 8
+    assert shared.probability[0] == pytest.approx([0.1, 0.8, 0.1])
+    assert "among those that are left by PL energy and lifetime" in shared.note
     for wrong, said in (
         ({"c": 1}, "no candidate 'c'"),
         ({"a": -1}, "not below zero"),

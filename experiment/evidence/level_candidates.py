@@ -18,7 +18,7 @@ RELAXATION = Uncertainty(
 )
 LEVEL = Uncertainty(
     source="level for a total energy",
-    note="what the electron costs in total energies, at this geometry, is not its one-electron level: midgap emission",
+    note="what the electron costs in total energies, at this geometry, is not its one-electron level (command midgap emission)",
 )
 """Of a defect the geometry is that of the emitting charge state, whose relaxation is thus in the level."""
 EDGE = "CBM of the cell"
@@ -114,7 +114,7 @@ def _of_report(
             )
         ]
         missing = dict(SILENT) | {
-            "pl_fwhm_meV": "needs the relaxed geometries before and after the emission (midgap emission)",
+            "pl_fwhm_meV": "needs the relaxed geometries before and after the emission (command midgap emission)",
             "tau_av_ns": _no_lifetime(transition),
         }
         if strength := transition.oscillator_strength:

@@ -120,11 +120,14 @@ def narrowed(
     return totals([c for c in candidates if c.name in kept], evidence, len(total.log_evidence))
 
 
-def odds(total: Totals, priors: Mapping[str, float] | str) -> Odds:
+def odds(total: Totals, priors: Mapping[str, float] | str, closer: Totals | None = None) -> Odds:
     """Bayes' rule.
 
     Parameters
     ----------
+    closer
+        See `narrowed`: what all of its candidates have together by ``total`` is shared out among them by this. What
+        only they predict is thus taken to speak for them together neither less nor more than for the others.
     priors
         Weight by candidate, zero for those that are not named; or ``"uniform"``.
 
@@ -148,14 +151,26 @@ def odds(total: Totals, priors: Mapping[str, float] | str) -> Odds:
     row = row / row.sum()
     with np.errstate(divide="ignore"):
         posterior = total.log_evidence + np.log(row)
+    by = _by(total)
+    if closer is not None and closer.observables != total.observables:
+        at = [total.candidates.index(name) for name in closer.candidates]
+        with np.errstate(divide="ignore"):
+            within = closer.log_evidence + np.log(row[at])
+        whole = logsumexp(posterior[:, at], axis=1, keepdims=True)
+        posterior[:, at] = whole + within - logsumexp(within, axis=1, keepdims=True)
+        by += f", among those that are left by {_by(closer)}"
     posterior -= logsumexp(posterior, axis=1, keepdims=True)
-    note = "Among the candidates listed only: none of these is not among them."
+    note = f"By {by}. Among the candidates listed only: none of these is not among them."
     return Odds(
         priors=dict(zip(total.candidates, row.tolist(), strict=True)),
         candidates=total.candidates,
         probability=np.exp(posterior),
         note=note + (" All alike, as asked for." if isinstance(priors, str) else ""),
     )
+
+
+def _by(total: Totals) -> str:
+    return " and ".join(OBSERVABLES[name].label for name in total.observables)
 
 
 def parse_priors(text: str) -> Mapping[str, float] | str:
