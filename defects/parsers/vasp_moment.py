@@ -52,7 +52,7 @@ def magnetization_muB(
 
 
 def _filled_by_energy(electrons: float, eigenvalues: np.ndarray, k_weights: np.ndarray) -> float | None:
-    """N↑ - N↓ at zero temperature, or None where states of both channels share the last electrons."""
+    """N↑ - N↓ at zero temperature, or None where nothing tells: both channels share the last electrons, or there are none."""
     energies = eigenvalues.reshape(-1)
     share = np.broadcast_to(k_weights[None, :, None], eigenvalues.shape).reshape(-1)
     sign = np.repeat([1.0, -1.0], len(energies) // 2)
