@@ -132,8 +132,10 @@ def modes(results: Results) -> Iterator[str]:
         found = results.modes(name)
         if found is not None:
             energies = 1e3 * found.energies_eV
-            rows.append([title, len(energies), f"{energies[0]:.1f}", f"{energies[-1]:.1f}", int(found.imaginary.sum())])
-    yield from table(["", "modes", "lowest, meV", "highest, meV", "imaginary"], rows)
+            way = eV(results.relaxation_by_modes_eV()) if name == "V+" else "–"
+            cells = [f"{energies[0]:.1f}", f"{energies[-1]:.1f}", int(found.imaginary.sum())]
+            rows.append([title, len(energies), *cells, way])
+    yield from table(["", "modes", "lowest, meV", "highest, meV", "imaginary", "way from V⁰ if harmonic, eV"], rows)
 
 
 def width_by_slope_eV(diagram: ConfigurationCoordinate, temperature_K: float) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from midgap.defects.electrostatics import dielectric_tensor
 from midgap.defects.emission import Screening
-from midgap.defects.emission_study import EmissionReport, emission_report
+from midgap.defects.emission_study import EmissionReport, emission_report, read_coupling, read_diagram
 from midgap.defects.formation_study import FormationReport, formation_report
 from midgap.defects.vibrations import Modes
 from midgap.structures.document import read_json
@@ -87,12 +87,14 @@ class Results:
         path = self.folder / f"modes_{name}.json"
         return Modes.read(path) if path.exists() else None
 
-    def emission_by_modes(self) -> EmissionReport | None:
-        """A hole caught by V0 in the small cell, with all modes of V+ instead of one."""
+    def relaxation_by_modes_eV(self) -> float | None:
+        """What V+ would gain after a hole is caught by V0 in the small cell, were its modes harmonic all the way."""
         path = self.folder / "modes_V+.json"
-        return (
-            emission_report(self.folder / "emission_0_to_+.json", TEMPERATURES_K, modes=path) if path.exists() else None
-        )
+        if not path.exists():
+            return None
+        study = self.folder / "emission_0_to_+.json"
+        coupling, _ = read_coupling(study, read_diagram(study), path)
+        return float(coupling.huang_rhys @ coupling.phonons_eV)
 
     def emissions(self) -> dict[tuple[int, str], EmissionReport]:
         """What pairs of charge states emit, by atoms and name: in the small cell followed along the way, in the large by its ends."""
