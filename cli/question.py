@@ -117,7 +117,6 @@ def question(
 ) -> Preset:
     """The preset, changed as asked."""
     from midgap.cli.options import parse_charges, parse_dielectric, parse_mesh, parse_settings
-    from midgap.defects.emission import Screening
     from midgap.structures.errors import InputError
     from midgap.workflows.engines import engine_named
     from midgap.workflows.presets import preset_named
@@ -134,7 +133,10 @@ def question(
         change["max_atoms"] = max_atoms
     if formation:
         change |= {"formation": True, "phases": tuple(map(str, phase or ()))}
-        change["screening"] = None if screening is None else Screening(static=parse_dielectric(screening))
+        if screening is not None:
+            from midgap.defects.emission import Screening
+
+            change["screening"] = Screening(static=parse_dielectric(screening))
     elif phase or screening:
         raise InputError("--phase and --screening are for formation energies: give --formation too.")
     asked = asked.model_copy(update=change)

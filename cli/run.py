@@ -81,18 +81,18 @@ def _plan(question: Preset, out: Path, cores: int | None, json_output: bool) -> 
     from rich.table import Table
 
     from midgap.cli.progress import about
-    from midgap.workflows.flows import is_relaxed
     from midgap.workflows.inputs import write_inputs
     from midgap.workflows.local import cores_here
+    from midgap.workflows.models import is_relaxed
     from midgap.workflows.schedule import expected_makespan_s
 
-    models = question.models()
-    flow = question.maker().make(models)
+    models, maker = question.models(), question.maker()
+    flow = maker.make(models)
     cores = cores or cores_here()
     jobs = [job for job in flow.jobs if job.metadata.get("task") in ("relax", "static")]
     timed = all(job.metadata["timed"] for job in jobs)
     total = expected_makespan_s(flow, cores)
-    inputs = write_inputs(question.maker(), models, out / "inputs")
+    inputs = write_inputs(maker, models, out / "inputs")
     if json_output:
         from midgap.cli.printed import Plan
 

@@ -20,8 +20,9 @@ from midgap.defects.report import Levels
 from midgap.structures.build import build_models
 from midgap.structures.errors import InputError
 from midgap.structures.theory import LevelOfTheory
-from midgap.workflows.flows import HostFlowMaker, LevelFlowMaker, is_relaxed, models_in, reference_of
+from midgap.workflows.flows import HostFlowMaker, LevelFlowMaker
 from midgap.workflows.local import JobView
+from midgap.workflows.models import is_relaxed, models_in, reference_of
 from midgap.workflows.presets import PRESETS, preset_named
 from midgap.workflows.schedule import expected_makespan_s
 

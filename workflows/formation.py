@@ -69,13 +69,13 @@ def formation_jobs(levels: LevelFlowMaker, models: Sequence[Model], statics: Map
     Raises
     ------
     InputError
-        There is no vacancy in a crystal, or none with the crystal in its own cell.
+        See `vacancies_in_crystal`.
     """
-    defects, host = _largest(models)
+    defects, host = vacancies_in_crystal(models)
     jobs: list[Job] = []
     energies = {model.name: statics[model.name] for model in (*defects, host)}
     for phase in levels.phases:
-        own = maker_of_phase(levels, phase, models)
+        own = maker_of_phase(levels, phase, host)
         relaxation = own.relaxation(phase) if own.relaxations_of(phase) else []
         steps = [*relaxation, *own.statics(phase, relaxation)]
         jobs += steps
@@ -100,15 +100,27 @@ def formation_jobs(levels: LevelFlowMaker, models: Sequence[Model], statics: Map
     return [*jobs, levels.placed(made)]
 
 
-def maker_of_phase(levels: LevelFlowMaker, phase: Model, models: Sequence[Model]) -> LevelFlowMaker:
-    """How a competing phase is computed: as the crystal of the vacancies, on a mesh as dense.
+def vacancies_in_crystal(models: Sequence[Model]) -> tuple[list[Model], Model]:
+    """The vacancies in the largest cell that has its crystal too, and that crystal.
 
     Raises
     ------
     InputError
-        See `formation_jobs`.
+        There is no vacancy in a crystal, or none with the crystal in its own cell.
     """
-    _, host = _largest(models)
+    hosts = {len(model.structure): model for model in models if model.kind == "pristine"}
+    sizes: dict[int, list[Model]] = {}
+    for model in models:
+        if model.vacancy is not None and model.periodic and len(model.structure) + 1 in hosts:
+            sizes.setdefault(len(model.structure) + 1, []).append(model)
+    if not sizes:
+        raise InputError("Formation energies need vacancies in a crystal, and the perfect crystal in the same cell.")
+    largest = max(sizes)
+    return sizes[largest], hosts[largest]
+
+
+def maker_of_phase(levels: LevelFlowMaker, phase: Model, host: Model) -> LevelFlowMaker:
+    """How a competing phase is computed: as the crystal of the vacancies, on a mesh as dense."""
     theory, metal = levels.theory_for(host), is_metal(phase)
     assert isinstance(phase.structure, IStructure) and isinstance(host.structure, IStructure)
     mesh = {"kpoints": mesh_as_dense(phase.structure, host.structure, theory.kpoints, METAL_DENSER if metal else 1.0)}
@@ -142,20 +154,7 @@ def formation_in_documents(documents: Sequence[Plain]) -> FormationFound | None:
     """That among the documents of a job store that have ``formation`` as their task, if there is one."""
     from midgap.defects.formation_study import FormationReport, FormationStudy
 
-    for document in documents:
-        found = document["output"]
-        return FormationFound(FormationStudy.from_dict(found["study"]), FormationReport.from_dict(found["report"]))
-    return None
-
-
-def _largest(models: Sequence[Model]) -> tuple[list[Model], Model]:
-    """The vacancies in the largest cell that has its crystal too, and that crystal."""
-    hosts = {len(model.structure): model for model in models if model.kind == "pristine"}
-    sizes: dict[int, list[Model]] = {}
-    for model in models:
-        if model.vacancy is not None and model.periodic and len(model.structure) + 1 in hosts:
-            sizes.setdefault(len(model.structure) + 1, []).append(model)
-    if not sizes:
-        raise InputError("Formation energies need vacancies in a crystal, and the perfect crystal in the same cell.")
-    largest = max(sizes)
-    return sizes[largest], hosts[largest]
+    found = next((document["output"] for document in documents), None)
+    if found is None:
+        return None
+    return FormationFound(FormationStudy.from_dict(found["study"]), FormationReport.from_dict(found["report"]))

@@ -14,7 +14,7 @@ from midgap.workflows.calculation import Calculation
 from midgap.workflows.engines import engine_named
 from midgap.workflows.engines.base import Engine
 from midgap.workflows.flows import LevelFlowMaker, job_name
-from midgap.workflows.formation import maker_of_phase
+from midgap.workflows.formation import maker_of_phase, vacancies_in_crystal
 
 INPUTS = {"INCAR", "KPOINTS", "POSCAR", "POTCAR", "POTCAR.spec"}
 
@@ -54,8 +54,11 @@ def write_inputs(maker: LevelFlowMaker, models: Sequence[Model], folder: Path) -
     """
     folders: list[Path] = []
     notes: dict[str, None] = {}
-    phases = [(maker_of_phase(maker, phase, models), phase) for phase in maker.phases]
-    for own, model in [*((maker, model) for model in models), *phases]:
+    computed = [(maker, model) for model in models]
+    if maker.phases:
+        _, host = vacancies_in_crystal(models)
+        computed += [(maker_of_phase(maker, phase, host), phase) for phase in maker.phases]
+    for own, model in computed:
         code = engine_named(own.engine_for(model))
         if not code.inputs_for_people:
             continue

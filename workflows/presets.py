@@ -209,23 +209,12 @@ class Preset(Document):
         InputError
             The material cannot be read, or nothing is left that the engine does.
         """
-        from midgap.structures.build import build_models
         from midgap.workflows.engines import engine_named
-        from midgap.workflows.flows import wanted_clusters, with_another_name
+        from midgap.workflows.models import models_in
 
-        every = build_models(
-            self.material,
-            max_atoms=self.max_atoms,
-            species=self.species,
-            charges=self.charges,
-            clusters=self.clusters != "none",
-        )
-        crystals = engine_named(self.engine).periodic
-        models = [model for model in every if model.periodic and crystals]
-        if self.conventional and crystals:
-            (more,) = build_models(self.material, conventional=True, species=self.species, charges=(), clusters=False)
-            models += with_another_name(models, more)
-        models += wanted_clusters([model for model in every if not model.periodic], self.clusters)
+        models = models_in(self._host(), **self._build())
+        if not engine_named(self.engine).periodic:
+            models = [model for model in models if not model.periodic]
         if not models:
             raise InputError(
                 f"{self.engine.upper()} is used for clusters only, and the preset {self.name} has none: "
@@ -243,21 +232,32 @@ class Preset(Document):
         InputError
             The material cannot be read, or an engine cannot do what is asked of it.
         """
-        from midgap.structures.build import build_models
         from midgap.workflows.engines import engine_named
-        from midgap.workflows.flows import HostFlowMaker, is_relaxed
+        from midgap.workflows.flows import HostFlowMaker
+        from midgap.workflows.models import is_relaxed
 
         if self.relax and engine_named(self.engine).periodic:
-            (host,) = build_models(self.material, species=self.species, charges=(), clusters=False)
+            host = self._host()
             if not is_relaxed(host):
-                build: dict[str, Any] = {
-                    "charges": list(self.charges),
-                    "max_atoms": self.max_atoms,
-                    "clusters": self.clusters,
-                }
-                build |= {"conventional": self.conventional, "species": self.species}
-                return HostFlowMaker(levels=self.maker(queue), build=build).make(host)
+                return HostFlowMaker(levels=self.maker(queue), build=self._build()).make(host)
         return self.maker(queue).make(self.models())
+
+    def _host(self) -> Model:
+        """The perfect crystal in its primitive cell."""
+        from midgap.structures.build import build_models
+
+        (host,) = build_models(self.material, species=self.species, charges=(), clusters=False)
+        return host
+
+    def _build(self) -> dict[str, Any]:
+        """Arguments of `midgap.workflows.models.models_in`."""
+        return {
+            "species": self.species,
+            "charges": list(self.charges),
+            "max_atoms": self.max_atoms,
+            "clusters": self.clusters,
+            "conventional": self.conventional,
+        }
 
     @property
     def in_words(self) -> str:

@@ -38,8 +38,8 @@ def write_studies(results: Path, found: dict[str, Any], screening: Screening | N
     for one in found["vertical"]:
         if one["size"] == "large":
             for name, diagram in diagrams(one):
-                write_atomic(results / f"emission_large_{name}.json", json.dumps(diagram.to_dict(), indent=1) + "\n")
-    write_atomic(results / "study.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+                _write(results / f"emission_large_{name}.json", diagram.to_dict())
+    _write(results / "study.json", found)
 
 
 def formation(
