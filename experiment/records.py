@@ -7,6 +7,7 @@ null is "not measured". An interval without a value is a bound.
 from __future__ import annotations
 
 import difflib
+import sys
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -345,7 +346,7 @@ _FRACTIONS = ("plqy", "on_fraction", "signal_fraction_rho")
 def _number(name: str, x: Any) -> float | None:
     if x is None:
         return None
-    if isinstance(x, bool) or not isinstance(x, int | float) or not abs(x) < float("inf"):
+    if isinstance(x, bool) or not isinstance(x, int | float) or not abs(x) <= sys.float_info.max:
         raise ValueError(f"{name} is {x!r}, not a number or null")
     return float(x)
 

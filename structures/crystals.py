@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from importlib.resources import files
 from pathlib import Path
@@ -131,6 +132,7 @@ def _read_structure(path: Path) -> IStructure:
                 # the default tolerance would silently scale occupancies that sum to just over 1
                 from pymatgen.io.cif import CifParser
 
+                _check_digits(path)
                 structure = CifParser(str(path), occupancy_tolerance=100.0).parse_structures(primitive=False)[0]
             elif path.suffix.lower() in {".xyz", ".extxyz"}:
                 structure = _read_xyz(path)
@@ -155,6 +157,12 @@ def _read_structure(path: Path) -> IStructure:
         if not isinstance(_element(site), Element):
             raise InputError(f"{path}: {site.species_string!r} is not a chemical element.")
     return IStructure(structure.lattice, [_element(site).symbol for site in structure], structure.frac_coords)
+
+
+def _check_digits(path: Path) -> None:
+    """Pymatgen looks for a symmetry operation in a row of digits in a time that grows with its length cubed."""
+    if found := re.search(r"[\d.]{100}", path.read_text(errors="replace")):
+        raise InputError(f"{path} holds a number of 100 digits or more ({found[0][:20]}...): it is damaged.")
 
 
 def _check_counts(path: Path, text: str) -> None:
