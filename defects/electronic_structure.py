@@ -20,6 +20,9 @@ class Provenance(Document):
     peak_memory_MB: NonNegativeFloat | None = None
 
 
+FARTHEST_EV = 1e5
+"""No level of an electron that is looked at here is farther from zero."""
+
 NEAR_THE_GAP = 12
 """Scalar bands below and above the gap whose dipoles are kept; twice as many spinors."""
 
@@ -126,9 +129,16 @@ class ElectronicStructure(Document):
             raise ValueError(
                 f"{n_k} k-points of eigenvalues, but {self.kpoints_frac.shape} coordinates and {self.k_weights.shape} weights"
             )
-        if not np.isfinite(self.eigenvalues_eV).all():
-            spin, k, band = np.argwhere(~np.isfinite(self.eigenvalues_eV))[0]
-            raise ValueError(f"the eigenvalue of spin {spin + 1}, k-point {k + 1}, band {band + 1} is not a number")
+        sound = np.abs(self.eigenvalues_eV) < FARTHEST_EV  # false for what is no number
+        if not sound.all():
+            spin, k, band = np.argwhere(~sound)[0]
+            raise ValueError(
+                f"the eigenvalue of spin {spin + 1}, k-point {k + 1}, band {band + 1} is not a number within ±10⁵ eV"
+            )
+        for name in ("k_weights", "kpoints_frac", "occupations", "site_weights", "site_potentials_eV"):
+            values = getattr(self, name)
+            if values is not None and not np.isfinite(values).all():
+                raise ValueError(f"{name} holds what is not a number")
         if not abs(self.magnetization_muB) <= self.n_electrons + 1e-3:
             raise ValueError(f"{self.n_electrons:g} electrons cannot have N↑ - N↓ = {self.magnetization_muB:g}")
         if self.dipoles is not None:

@@ -42,6 +42,12 @@ class Vacancy(Document):
     of_sites: PositiveInt = 1
     position_ang: FloatArray
 
+    @model_validator(mode="after")
+    def _is_a_place(self) -> Vacancy:
+        if self.position_ang.shape != (3,) or not np.isfinite(self.position_ang).all():
+            raise ValueError("the position of a vacancy is three numbers, in Å")
+        return self
+
 
 class PointCharges(Document):
     """The crystal around a cluster, as point charges.

@@ -136,6 +136,8 @@ def _own_result(path: Path) -> FinishedCalculation:
         raise InputError(
             f"{path} is a geometry relaxation and has no levels; give the folder of the static run after it."
         )
+    if "model" not in data:
+        raise InputError(f"{path} does not say what was computed: it has no model.")
     return FinishedCalculation(
         ElectronicStructure.from_dict(data["electronic_structure"], source=str(path)),
         Model.from_dict(data["model"], source=str(path)),

@@ -17,7 +17,7 @@ import numpy as np
 from midgap.defects.parsers.streams import lines
 
 HEADING = "average (electrostatic) potential at core"
-ENTRY = re.compile(r"\s*(\d{1,9})\s*(-?\d+\.\d+|\*+)")
+ENTRY = re.compile(r"\s*(\d{1,9})\s*(-?\d{1,9}\.\d{1,9}|\*+)")
 
 
 @dataclass
@@ -48,7 +48,7 @@ def read_outcar(path: Path) -> Outcar:
             found = []
         elif found is not None:
             if "test charge radii are" in line:
-                out.test_charge_radii_ang = tuple(float(word) for word in re.findall(r"\d+\.\d+", line))
+                out.test_charge_radii_ang = tuple(float(word) for word in re.findall(r"\d{1,9}\.\d{1,9}", line))
             elif "norm of the test charge" in line:
                 continue
             elif line.strip():
