@@ -107,9 +107,10 @@ class Fuzzing:
             small = self.minimised(files, signature)
             words = re.sub(r"\W+", "-", signature)[:60].strip("-")
             home = FOUND / self.name / f"{words}-{hashlib.sha256(signature.encode()).hexdigest()[:6]}"
-            if home.exists():
-                continue
-            home.mkdir(parents=True)
+            if home.exists():  # what failed in the same place before is read by now, or the tests would say so
+                content = b"".join(small[name] for name in sorted(small))
+                home = home.with_name(f"{home.name}-{hashlib.sha256(content).hexdigest()[:4]}")
+            home.mkdir(parents=True, exist_ok=True)
             for name, content in small.items():
                 (home / name).write_bytes(content)
 

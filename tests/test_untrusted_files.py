@@ -12,7 +12,7 @@ from midgap.defects.vibrations import read_phonopy
 from midgap.structures.document import read_json
 from midgap.structures.errors import ComputationError, InputError
 from midgap.structures.file_names import file_name
-from midgap.structures.model import Model
+from midgap.structures.model import Model, Vacancy
 from midgap.structures.theory import LevelOfTheory
 
 MARK = "midgap_was_here"
@@ -154,6 +154,20 @@ def test_json_that_is_none(text, why, tmp_path):
 
 
 NAMES = ("../../x", "/etc/x", "a/b", "..", "", ".", "a\0b", "x" * 5000, "CON", "nul.cif", "a\nb", "~/x", "C:\\x", "é/ü")
+
+
+@pytest.mark.parametrize("word", ["Infinity", "-inf", "nan"])
+def test_a_word_for_infinity_is_no_number(word):
+    """It would be read, and then be written nowhere: JSON has no such number."""
+    asked = LevelOfTheory.named("pbe", cutoff_eV=250.0).to_dict() | {"cutoff_eV": word}
+    with pytest.raises(InputError, match="cutoff_eV: Input should be"):
+        LevelOfTheory.from_dict(asked)
+
+
+@pytest.mark.parametrize("place", [[0.0, 1.0], [[0.0, 1.0, 2.0]], [0.0, None, 1.0]])
+def test_a_vacancy_has_one_place(place):
+    with pytest.raises(InputError, match="position of a vacancy is three numbers"):
+        Vacancy.from_dict({"species": "Br", "site": "Br1", "position_ang": place})
 
 
 @pytest.mark.parametrize("name", NAMES)
