@@ -231,7 +231,9 @@ def check_distances(structure: IStructure, source: str, smallest_ang: float = 0.
 
     radii = np.array([covalent_radii[_element(site).Z] for site in structure])
     reach = max(smallest_ang, radii.max())
-    compact = IStructure(reduced, structure.species, structure.cart_coords.tolist(), coords_are_cartesian=True)
+    compact = IStructure(
+        reduced, structure.species, structure.cart_coords.tolist(), coords_are_cartesian=True, to_unit_cell=True
+    )
     first, second, _, distance = compact.get_neighbor_list(reach, exclude_self=True)
     limit = np.maximum(smallest_ang, 0.5 * (radii[first] + radii[second]))
     close = np.flatnonzero(distance < limit)
