@@ -217,6 +217,8 @@ def check_distances(structure: IStructure, source: str, smallest_ang: float = 0.
     InputError
         Names the closest such pair and its distance.
     """
+    if not len(structure):
+        raise InputError(f"{source} holds no atoms.")
     if not (np.abs(structure.frac_coords) < FARTHEST_FRAC).all():
         raise InputError(f"{source}: an atom is far outside of the cell, or nowhere; check the coordinates.")
     # By its shortest vectors, or a skewed cell would have neighbours sought among millions of its images.

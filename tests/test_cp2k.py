@@ -10,6 +10,7 @@ from pymatgen.core import Lattice
 from midgap.defects.band_edges import band_edges
 from midgap.defects.parsers import read_folder
 from midgap.defects.parsers.cp2k import (
+    _ascending,
     abort_message,
     parse_input,
     read_cp2k,
@@ -143,6 +144,17 @@ def test_why_cp2k_stopped_in_one_line():
 """
     assert abort_message(box) == "Cholesky decomposition failed. Matrix ill conditioned ? (cp_dbcsr_cholesky.F:120)"
     assert abort_message("all is well") is None
+
+
+def test_states_of_a_minimizer_are_put_in_order_of_energy():
+    """Occupied 1 and 4, empty 3: states go with what belongs to them, and that they cross is said."""
+    warnings: list[str] = []
+    energies, filled = np.array([[[1.0, 4.0, 3.0, 9.0]]]), np.array([[[1.0, 1.0, 0.0, 0.0]]])
+    weights = np.arange(4.0).reshape(1, 1, 4, 1)
+    energies, filled, weights = _ascending(energies, filled, weights, warnings)
+    assert energies.ravel().tolist() == [1, 3, 4, 9] and filled.ravel().tolist() == [1, 0, 1, 0]
+    assert weights.ravel().tolist() == [0, 2, 1, 3]
+    assert len(warnings) == 1 and "1.000 eV above an empty one" in warnings[0]
 
 
 def test_scf_steps_of_each_method():

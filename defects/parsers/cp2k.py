@@ -69,6 +69,8 @@ def read_cp2k(
     if len(kpoints) > 1:
         warnings.append("CP2K says where states sit at Γ only: there are no site weights on this mesh.")
     energies, occupations = _states(text, output, spins, len(kpoints), electrons, projected)
+    weights = _site_weights(projected, energies, warnings)
+    energies, occupations, weights = _ascending(energies, occupations, weights, warnings)
     converged = scf_converged(text)
     if not converged:
         warnings.append("The SCF did not converge: energies are not to be trusted.")
@@ -86,7 +88,7 @@ def read_cp2k(
         k_weights=k_weights,
         eigenvalues_eV=energies,
         occupations=occupations / (2 if spins == 1 else 1),
-        site_weights=_site_weights(projected, energies, warnings),
+        site_weights=weights,
         n_electrons=sum(electrons),
         magnetization_muB=float(electrons[0] - electrons[1]) if spins == 2 else 0.0,
         site_potentials_eV=_site_potentials(folder, structure),
@@ -332,7 +334,8 @@ def _structure(folder: Path, text: str, asked: InputSection, warnings: list[str]
             raise ComputationError(f"The CP2K output in {folder} gives no cell: it is cut short.")
         lattice = Lattice(_numbers(vectors, f"The table of cell vectors in {folder}"))
         warnings.append("The input gives no cell: it is taken from the output, to 0.001 Å.")
-    if not (np.isfinite(lattice.matrix).all() and lattice.volume > 1e-6 and np.isfinite(positions).all()):
+    finite = np.isfinite(lattice.matrix).all() and np.isfinite(positions).all()
+    if not (finite and lattice.volume > 1e-6 and np.linalg.cond(lattice.matrix) < 1e8):
         raise ComputationError(f"{folder}: the cell spans no volume, or an atom is nowhere; a file of it is damaged.")
     return IStructure(lattice, species, positions.tolist(), coords_are_cartesian=True)
 
@@ -609,6 +612,22 @@ def _site_weights(
         warnings.append("The projections on the atoms belong to other eigenvalues, so there are no site weights.")
         return None
     return np.array([[p.weights[:bands]] for p in projected])
+
+
+def _ascending(
+    energies: np.ndarray, occupations: np.ndarray, weights: np.ndarray | None, warnings: list[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """States in order of energy: a minimizer lists the empty ones after the occupied ones, wherever they lie."""
+    highest = np.where(occupations > 0, energies, -np.inf).max(axis=2)
+    lowest = np.where(occupations > 0, np.inf, energies).min(axis=2)
+    if (above := float((highest - lowest).max())) > 1e-4:
+        warnings.append(
+            f"An occupied state lies {above:.3f} eV above an empty one: the energy was minimized with whole electrons in "
+            "orbitals, and is not that of states filled in order of energy, as the levels are."
+        )
+    order = np.argsort(energies, axis=2, kind="stable")
+    energies, occupations = (np.take_along_axis(values, order, axis=2) for values in (energies, occupations))
+    return energies, occupations, None if weights is None else np.take_along_axis(weights, order[..., None], axis=2)
 
 
 # --- potential ---------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ class Cp2k(Engine):
         if words is None:
             raise InputError(str(self.missing()))
         run = [*words, "-i", INPUT, "-o", OUTPUT]
-        if not has_first_guess(calculation, Cp2kSettings.of(calculation)):
+        if not has_first_guess(calculation):
             return run
         # A hybrid starts from a finished PBE wavefunction: half the steps, and the integrals worth
         # computing can be told from its density.
@@ -81,7 +81,7 @@ class Cp2k(Engine):
     def check(self, calculation: Calculation) -> None:
         super().check(calculation)
         model, theory = calculation.model, calculation.theory
-        Cp2kSettings.of(calculation)
+        settings = Cp2kSettings.of(calculation)
         hybrid = theory.functional == "HSE06"
         if model.embedding is not None:
             raise InputError(
@@ -96,6 +96,11 @@ class Cp2k(Engine):
             raise InputError(
                 f"CP2K computes exact exchange at Γ only, not on a {'×'.join(map(str, theory.kpoints))} mesh: "
                 "use a supercell with kpoints (1, 1, 1), or --engine gpaw."
+            )
+        if settings.minimize and theory.kpoints != (1, 1, 1):
+            raise InputError(
+                f"CP2K minimizes at Γ only, not on a {'×'.join(map(str, theory.kpoints))} mesh: leave out the engine setting "
+                "minimize, or use a supercell with kpoints (1, 1, 1)."
             )
         if calculation.electric_field_V_per_ang is not None and (
             theory.kpoints != (1, 1, 1) or model.unpaired_electrons
@@ -122,7 +127,7 @@ class Cp2k(Engine):
             raise InputError(str(self.missing()))
         folder.mkdir(parents=True, exist_ok=True)
         _drop_broken_restarts(folder)
-        if has_first_guess(calculation, Cp2kSettings.of(calculation)):
+        if has_first_guess(calculation):
             write_atomic(folder / FIRST_INPUT, input_text(calculation, data, first_guess=True))
         # What is there belongs to this calculation: a folder holds one.
         geometry = GEOMETRY_RESTART if (folder / GEOMETRY_RESTART).exists() else None
@@ -157,7 +162,7 @@ class Cp2k(Engine):
         return CalculationResult(**(result | relaxed | {"provenance": provenance}))
 
     def remedy(self, calculation: Calculation, folder: Path, failures: int) -> Calculation | None:
-        """Where the SCF did not converge, mix more carefully; where it swung, begin with the least energy."""
+        """Where the SCF did not converge, mix more carefully; where it swung, minimize."""
         settings = Cp2kSettings.of(calculation)
         try:
             text = _finished(folder, calculation.model.name)
@@ -166,10 +171,16 @@ class Cp2k(Engine):
         if parser.scf_converged(text):
             return None
         at_gamma = calculation.theory.kpoints == (1, 1, 1)
-        if at_gamma and not settings.minimize_first and _swings([change for _, change in parser.scf_steps(text)]):
-            (folder / FIRST_OUTPUT).unlink(missing_ok=True)  # or what it left would be taken for the new one
-            first = {"minimize_first": True}
-            return calculation.model_copy(update={"engine_settings": calculation.engine_settings | first})
+        if at_gamma and not settings.minimize and _swings([change for _, change in parser.scf_steps(text)]):
+            for name in (FIRST_OUTPUT, *WAVEFUNCTIONS):  # orbitals that swung are no start
+                for path in (folder / name, folder / f"{name}.bak-1"):
+                    path.unlink(missing_ok=True)
+            return calculation.model_copy(update={"engine_settings": calculation.engine_settings | {"minimize": True}})
+        if settings.minimize:
+            if settings.max_scf > 100:
+                return None
+            patient = {"max_scf": 2 * settings.max_scf}
+            return calculation.model_copy(update={"engine_settings": calculation.engine_settings | patient})
         if settings.mixing_alpha < 0.1:
             return None
         careful = {
@@ -223,9 +234,10 @@ def _not_converged(text: str, calculation: Calculation, settings: Cp2kSettings) 
         if steps
         else ""
     )
+    gently = "" if settings.minimize else f"mixing_alpha={settings.mixing_alpha / 3:.2g} and "
     return (
         f"The SCF of {calculation.model.name} did not converge in {settings.max_scf} steps{last}; "
-        f"try the engine settings mixing_alpha={settings.mixing_alpha / 3:.2g} and max_scf={2 * settings.max_scf}."
+        f"try the engine settings {gently}max_scf={2 * settings.max_scf}."
     )
 
 

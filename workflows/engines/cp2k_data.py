@@ -29,6 +29,8 @@ class AtomicKind:
         folder; ``auxiliary`` is the smaller basis that carries the exact exchange, or None.
     hardest_exponent
         Largest Gaussian exponent of the basis, bohr⁻².
+    functions
+        Of the basis.
     """
 
     element: str
@@ -38,6 +40,7 @@ class AtomicKind:
     potential: str
     potential_file: str
     hardest_exponent: float
+    functions: int
     auxiliary: str | None = None
     auxiliary_file: str | None = None
 
@@ -105,7 +108,8 @@ class DataFolder:
             potential = f"GTH-PBE-q{valence}"
             if (element, potential) not in potentials:
                 continue
-            kind = AtomicKind(element, valence, name, entry.file, potential, potential_file, _hardest_exponent(entry))
+            size = _hardest_exponent(entry), _functions(entry)
+            kind = AtomicKind(element, valence, name, entry.file, potential, potential_file, *size)
             if auxiliary is None:
                 return kind
             for helper in self.bases_of(element):
@@ -151,14 +155,23 @@ def _entries(file: Path) -> tuple[_Entry, ...]:
     return tuple(_Entry(file.name, element, tuple(names), tuple(rows)) for element, names, rows in found)
 
 
+def _sets(entry: _Entry) -> Iterator[tuple[list[int], tuple[str, ...]]]:
+    """The sets of a basis: n, lowest l, highest l, number of exponents, shells of each l; and a row an exponent."""
+    row = 1
+    for _ in range(int(entry.rows[0].split()[0])):
+        head = [int(word) for word in entry.rows[row].split()]
+        yield head, entry.rows[row + 1 : row + 1 + head[3]]
+        row += 1 + head[3]
+
+
 def _hardest_exponent(entry: _Entry) -> float:
     """The largest of the exponents, which lead the rows of each set of a basis."""
-    sets, row, exponents = int(entry.rows[0].split()[0]), 1, [0.0]
-    for _ in range(sets):
-        count = int(entry.rows[row].split()[3])
-        exponents += [float(line.split()[0]) for line in entry.rows[row + 1 : row + 1 + count]]
-        row += 1 + count
-    return max(exponents)
+    return max((float(line.split()[0]) for _, rows in _sets(entry) for line in rows), default=0.0)
+
+
+def _functions(entry: _Entry) -> int:
+    """How many functions a basis has: 2l + 1 a shell."""
+    return sum((2 * (head[1] + i) + 1) * shells for head, _ in _sets(entry) for i, shells in enumerate(head[4:]))
 
 
 def find_data(program: str) -> DataFolder | None:

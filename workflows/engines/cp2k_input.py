@@ -47,9 +47,10 @@ class Cp2kSettings(Document):
         left out, 1e-5, and 1e-6 where forces come of it.
     mixing_alpha, mixing_history
         Broyden mixing.
-    minimize_first
-        Begin with the orbitals of least energy (orbital transformation, at Γ, of an insulator) and diagonalise from
-        there. The energy cannot swing between two occupations, as a mixed density can where a vacancy's level is open.
+    minimize
+        Take the orbitals of least energy (orbital transformation, at Γ) instead of diagonalising and mixing, and the empty
+        states of the Hamiltonian they give. The energy cannot swing between two occupations, as it does by mixing where an
+        empty level meets the valence band: V_O⁺ of MgO is found so.
     eps_schwarz, max_memory_MB
         Screening of the exchange integrals, and the memory they may be kept in.
     exchange_range_ang
@@ -71,7 +72,7 @@ class Cp2kSettings(Document):
     max_scf: PositiveInt = 60
     mixing_alpha: float = Field(default=0.3, gt=0, le=1)
     mixing_history: PositiveInt = 8
-    minimize_first: bool = False
+    minimize: bool = False
     eps_schwarz: PositiveFloat = 1e-6
     max_memory_MB: PositiveInt = 4000
     exchange_range_ang: PositiveFloat | None = None
@@ -124,8 +125,7 @@ def input_text(
     if first_guess:
         pbe = calculation.theory.model_copy(update={"functional": "PBE", "exact_exchange": None})
         calculation = calculation.model_copy(update={"theory": pbe, "task": "static"})
-        enough = 1e-5 if settings.minimize_first else 1e-4
-        settings = settings.model_copy(update={"eps_scf": max(enough, settings.eps_scf or 0.0)})
+        settings = settings.model_copy(update={"eps_scf": max(1e-4, settings.eps_scf or 0.0)})
     model, theory = calculation.model, calculation.theory
     elements = model.species + (ghost_species(model) if model.ghosts is not None else [])
     hybrid = theory.functional == "HSE06"
@@ -136,13 +136,7 @@ def input_text(
         "GLOBAL": {"PROJECT": PROJECT, "RUN_TYPE": run_type, "PRINT_LEVEL": "MEDIUM"},
         "FORCE_EVAL": {
             "METHOD": "QS",
-            "DFT": _dft(
-                calculation,
-                settings,
-                kinds,
-                results=not (moving or forces or first_guess),
-                minimized=first_guess and settings.minimize_first,
-            ),
+            "DFT": _dft(calculation, settings, kinds, results=not (moving or forces or first_guess)),
             "SUBSYS": _subsys(model, settings, kinds),
             "PRINT": {"FORCES": {"_": "ON", "NDIGITS": 12}} if forces else None,
         },
@@ -183,12 +177,7 @@ def _word(value: Any) -> str:
 
 
 def _dft(
-    calculation: Calculation,
-    settings: Cp2kSettings,
-    kinds: Mapping[str, AtomicKind],
-    *,
-    results: bool,
-    minimized: bool,
+    calculation: Calculation, settings: Cp2kSettings, kinds: Mapping[str, AtomicKind], *, results: bool
 ) -> Section:
     model, theory = calculation.model, calculation.theory
     bases = [kind.basis_file for kind in kinds.values()]
@@ -206,23 +195,7 @@ def _dft(
         "POISSON": None if model.periodic else {"PERIODIC": "NONE", "POISSON_SOLVER": "MT"},
         "KPOINTS": None if gamma_only else _kpoints(theory.kpoints),
         "PERIODIC_EFIELD": _field(calculation.electric_field_V_per_ang),
-        "SCF": _minimized(calculation, settings, "ATOMIC" if minimized else "RESTART")
-        if minimized or calculation.electric_field_V_per_ang is not None
-        else {
-            # Read if it is there; CP2K takes the atomic guess if not.
-            "SCF_GUESS": "RESTART",
-            "EPS_SCF": scf_threshold(calculation, settings),
-            "MAX_SCF": settings.max_scf,
-            "ADDED_MOS": (empty_bands(calculation),) * spins,
-            "DIAGONALIZATION": {"ALGORITHM": "STANDARD"},
-            "MIXING": {
-                "METHOD": "BROYDEN_MIXING",
-                "ALPHA": settings.mixing_alpha,
-                "NBROYDEN": settings.mixing_history,
-            },
-            # CP2K's own is every 20 steps: more than most calculations take.
-            "PRINT": {"RESTART": {"BACKUP_COPIES": 1, "EACH": {"QS_SCF": 3}}, "RESTART_HISTORY": {"_": "OFF"}},
-        },
+        "SCF": _scf(calculation, settings, spins),
         "AUXILIARY_DENSITY_MATRIX_METHOD": {
             "METHOD": "BASIS_PROJECTION",
             "ADMM_PURIFICATION_METHOD": "NONE",
@@ -231,7 +204,7 @@ def _dft(
         if theory.functional == "HSE06"
         else None,
         "XC": _xc(model, theory, settings),
-        "PRINT": _results(model, settings, projected=gamma_only)
+        "PRINT": _results(calculation, settings, kinds)
         if results
         else None
         if calculation.electric_field_V_per_ang is None
@@ -248,21 +221,37 @@ def _field(field_V_per_ang: Sequence[float] | None) -> Section | None:
     return {"INTENSITY": strength / ATOMIC_FIELD_V_PER_ANG, "POLARISATION": tuple(direction.tolist())}
 
 
-def _minimized(calculation: Calculation, settings: Cp2kSettings, guess: str) -> Section:
-    """The orbital transformation, the only solver that sees a periodic field; of insulators alone."""
+def _scf(calculation: Calculation, settings: Cp2kSettings, spins: int) -> Section:
+    threshold = scf_threshold(calculation, settings)
+    solver: Section = {
+        "ADDED_MOS": (empty_bands(calculation),) * spins,
+        "DIAGONALIZATION": {"ALGORITHM": "STANDARD"},
+        "MIXING": {"METHOD": "BROYDEN_MIXING", "ALPHA": settings.mixing_alpha, "NBROYDEN": settings.mixing_history},
+    }
+    # Of the solvers the orbital transformation alone sees a periodic field.
+    if settings.minimize or calculation.electric_field_V_per_ang is not None:
+        # The gap that the preconditioner counts on has to be less than the true one.
+        preconditioner = {"PRECONDITIONER": "FULL_ALL", "ENERGY_GAP": 0.01}
+        if not settings.minimize:
+            preconditioner = {"PRECONDITIONER": "FULL_SINGLE_INVERSE"}
+        solver = {
+            "OT": {"MINIMIZER": "CG", "LINESEARCH": "2PNT", **preconditioner},
+            "OUTER_SCF": {"EPS_SCF": threshold, "MAX_SCF": 5},
+        }
     return {
-        "SCF_GUESS": guess,
-        "EPS_SCF": scf_threshold(calculation, settings),
+        # Read if it is there; CP2K takes the atomic guess if not.
+        "SCF_GUESS": "RESTART",
+        "EPS_SCF": threshold,
         "MAX_SCF": settings.max_scf,
-        "OT": {"MINIMIZER": "CG", "LINESEARCH": "2PNT", "PRECONDITIONER": "FULL_SINGLE_INVERSE"},
-        "OUTER_SCF": {"EPS_SCF": scf_threshold(calculation, settings), "MAX_SCF": 5},
+        **solver,
+        # CP2K's own is every 20 steps: more than most calculations take.
         "PRINT": {"RESTART": {"BACKUP_COPIES": 1, "EACH": {"QS_SCF": 3}}, "RESTART_HISTORY": {"_": "OFF"}},
     }
 
 
-def has_first_guess(calculation: Calculation, settings: Cp2kSettings) -> bool:
-    """Whether a PBE wavefunction is made first: of a hybrid, and where mixing alone did not converge."""
-    return calculation.theory.functional == "HSE06" or settings.minimize_first
+def has_first_guess(calculation: Calculation) -> bool:
+    """Whether a PBE wavefunction is made first, to start a hybrid from."""
+    return calculation.theory.functional == "HSE06"
 
 
 def scf_threshold(calculation: Calculation, settings: Cp2kSettings) -> float:
@@ -365,11 +354,18 @@ def half_width_ang(lattice: Lattice) -> float:
     return float(lattice.volume / max(areas) / 2)
 
 
-def _results(model: Model, settings: Cp2kSettings, *, projected: bool) -> Section:
+def _results(calculation: Calculation, settings: Cp2kSettings, kinds: Mapping[str, AtomicKind]) -> Section:
+    model, empty = calculation.model, None  # diagonalised, the empty states are there already
+    if settings.minimize:
+        atoms = [kinds[symbol] for symbol in model.species]
+        electrons = sum(atom.valence for atom in atoms) - model.charge
+        functions = sum(atom.functions for atom in atoms)
+        empty = min(empty_bands(calculation), functions - (electrons + model.unpaired_electrons) // 2)
+    each_atom = [{"LIST": atom + 1} for atom in range(len(model.structure))]
     return {
         "MO": {"EIGENVALUES": True, "OCCUPATION_NUMBERS": True, "EACH": {"QS_SCF": 0}},
         # CP2K projects at Γ only.
-        "PDOS": {"LDOS": [{"LIST": atom + 1} for atom in range(len(model.structure))]} if projected else None,
+        "PDOS": {"NLUMO": empty, "LDOS": each_atom} if calculation.theory.kpoints == (1, 1, 1) else None,
         "V_HARTREE_CUBE": {"STRIDE": (1, 1, 1)} if model.periodic and settings.site_potentials else None,
     }
 
