@@ -142,6 +142,8 @@ def main() -> None:
     parser.add_argument("--parallel", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2)
     asked = parser.parse_args()
+    if lacking := cluster_stack.missing():
+        sys.exit(f"cluster_overhead needs {', '.join(lacking)}: python tests/cluster/stack.py install")
     print(json.dumps(measure(asked.jobs, asked.parallel, asked.rounds), indent=1))
 
 

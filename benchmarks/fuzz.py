@@ -71,9 +71,9 @@ class Fuzzing:
         broken = [outcome for outcome in sound if outcome.kind != "result"]
         if broken:
             raise SystemExit(f"{self.name}: a sound file is not read: {broken[0]}")
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            numbers = range(self.tried, self.tried + BATCH)
+        end, many = time.monotonic() + seconds, 5
+        while (begun := time.monotonic()) < end:
+            numbers = range(self.tried, self.tried + many)
             makers = [lambda number=number: self.spoilt(number) for number in numbers]
             outcomes = run_batch(self.reader.read, makers, self.folder)
             learnt = [(number, outcome) for number, outcome in zip(numbers, outcomes, strict=False)]
@@ -82,6 +82,8 @@ class Fuzzing:
                 new += self.take(number, outcome)
             self.pool = (self.pool + new)[-MOST_KEPT:]
             self.tried += len(outcomes)
+            # As many as take some seconds, or the end would be missed by those that HDF5's library loops on.
+            many = max(1, min(BATCH, int(many * 5.0 / (time.monotonic() - begun))))
 
     def take(self, number: int, outcome: Outcome) -> list[Files]:
         """Count an outcome; the files if it is of a new kind and worth starting from."""
