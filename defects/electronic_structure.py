@@ -21,7 +21,7 @@ class Provenance(Document):
 
 
 FARTHEST_EV = 1e5
-"""No level of an electron that is looked at here is farther from zero."""
+"""No level of an electron that is looked at here is farther from zero, nor the potential at a site; a number beyond is damage."""
 
 NEAR_THE_GAP = 12
 """Scalar bands below and above the gap whose dipoles are kept; twice as many spinors."""
@@ -137,8 +137,8 @@ class ElectronicStructure(Document):
             )
         for name in ("k_weights", "kpoints_frac", "occupations", "site_weights", "site_potentials_eV"):
             values = getattr(self, name)
-            if values is not None and not np.isfinite(values).all():
-                raise ValueError(f"{name} holds what is not a number")
+            if values is not None and not (np.abs(values) < FARTHEST_EV).all():
+                raise ValueError(f"{name} holds what is not a number within ±10⁵")
         if not abs(self.magnetization_muB) <= self.n_electrons + 1e-3:
             raise ValueError(f"{self.n_electrons:g} electrons cannot have N↑ - N↓ = {self.magnetization_muB:g}")
         if self.dipoles is not None:

@@ -232,7 +232,8 @@ def check_distances(structure: IStructure, source: str, smallest_ang: float = 0.
     from ase.data import covalent_radii
 
     radii = np.array([covalent_radii[_element(site).Z] for site in structure])
-    reach = max(smallest_ang, radii.max())
+    # The search lays cubes of its reach over the cell: in a cell of 1000 Å the empty ones would fill the memory.
+    reach = max(smallest_ang, radii.max(), (lattice.volume / 1e6) ** (1 / 3))
     compact = IStructure(
         reduced, structure.species, structure.cart_coords.tolist(), coords_are_cartesian=True, to_unit_cell=True
     )
