@@ -92,7 +92,7 @@ def _measurements() -> str:
         "",
     ]
     if (ROOT / "benchmarks" / "results" / "summary.md").exists():
-        lines += _kept("summary")
+        lines += ["## What was aimed at, and what came", "", *_kept("summary")]
     for path in sorted((ROOT / "benchmarks").glob("*.py")):
         text = ast.get_docstring(ast.parse(path.read_text())) or ""
         command = next((line.strip() for line in text.splitlines() if line.strip().startswith("python ")), None)
