@@ -9,7 +9,7 @@ from pydantic import PositiveFloat
 from midgap.defects.band_edges import band_edges
 from midgap.defects.configuration_coordinate import ConfigurationCoordinate
 from midgap.defects.emission import Host, PathPoint, Screening, emission_diagram
-from midgap.defects.lineshape import Coupling, Lineshape, lineshape
+from midgap.defects.lineshape import Coupling, Lineshape, NoLight, lineshape
 from midgap.defects.nonradiative import Capture, capture
 from midgap.defects.parsers import read_folder
 from midgap.defects.radiative import RadiativeLifetime, radiative_lifetime
@@ -142,8 +142,10 @@ class EmissionReport(Document):
     ----------
     lines
         The emission at each temperature, from the zero-phonon line.
+    dark_K
+        Temperatures at which it would reach below zero energy, and is left out.
     lifetime
-        Radiative, at the mean energy of the first line; None where no oscillator strength was given.
+        Radiative, at the mean energy of the first line; None where no oscillator strength was given or there is no line.
     capture
         Without light, at the temperatures above zero; None where no coupling was given.
     """
@@ -152,6 +154,7 @@ class EmissionReport(Document):
     zero_phonon_line_eV: float
     coupling: Coupling
     lines: tuple[Lineshape, ...]
+    dark_K: tuple[float, ...] = ()
     lifetime: RadiativeLifetime | None = None
     capture: Capture | None = None
     warnings: tuple[str, ...] = ()
@@ -195,16 +198,15 @@ def emission_report(
     coupling, warnings = read_coupling(path, diagram, modes)
     zero = diagram.zero_phonon_line_eV if zero_phonon_line_eV is None else zero_phonon_line_eV
     lines: list[Lineshape] = []
+    dark: list[float] = []
     for t in temperatures_K:
         try:
             lines.append(lineshape(zero, coupling, temperature_K=t, sigma_eV=sigma_eV))
-        except InputError as error:
-            # What captures without light often has no line.
-            if coupling_eV is None or oscillator_strength is not None:
-                raise
+        except NoLight as error:
+            dark.append(t)
             warnings = (*warnings, f"No line at {t:g} K: {error}")
     lifetime = None
-    if oscillator_strength is not None:
+    if oscillator_strength is not None and lines:
         lifetime = radiative_lifetime(lines[0].mean_eV, oscillator_strength, refractive_index)
     captured = None
     if coupling_eV is not None:
@@ -220,6 +222,7 @@ def emission_report(
         zero_phonon_line_eV=zero,
         coupling=coupling,
         lines=tuple(lines),
+        dark_K=tuple(dark),
         lifetime=lifetime,
         capture=captured,
         warnings=(*diagram.warnings, *warnings),

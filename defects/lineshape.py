@@ -29,6 +29,10 @@ POINTS_PER_SIGMA = 8
 MOST_POINTS = 2**22
 
 
+class NoLight(InputError):
+    """A line that reaches below zero energy."""
+
+
 class Coupling(Document):
     """Modes and how strongly a transition couples to them.
 
@@ -155,8 +159,9 @@ def lineshape(
     Raises
     ------
     InputError
-        The broadening is so small beside the width of the line that no grid can hold both, or the line
-        reaches below zero energy.
+        The broadening is so small beside the width of the line that no grid can hold both.
+    NoLight
+        The line reaches below zero energy.
     """
     sigma = 0.6 * coupling.mean_phonon_eV if sigma_eV is None else sigma_eV
     if not sigma > 0 or temperature_K < 0:
@@ -183,7 +188,7 @@ def lineshape(
     if quantity == "photons":
         within = energies > 0
         if shape[~within].sum() * step > 1e-3:
-            raise InputError(
+            raise NoLight(
                 f"A line at {zero_phonon_line_eV + centre:.2f} eV, {spread:.2f} eV wide, reaches below zero energy: there is no light."
             )
         energies, shape = energies[within], shape[within] * energies[within] ** (3 if kind == "emission" else 1)
