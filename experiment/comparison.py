@@ -19,7 +19,7 @@ from midgap.experiment.evidence.candidates import (
 from midgap.experiment.evidence.collected import collect
 from midgap.experiment.evidence.ensembles import Ensemble, ensembles
 from midgap.experiment.evidence.level_candidates import by_name, from_levels
-from midgap.experiment.evidence.lifetimes import least_yield, surroundings_of, with_yield
+from midgap.experiment.evidence.lifetimes import least_yield, surroundings_of, with_dipoles, with_yield
 from midgap.experiment.evidence.likelihoods import (
     Evidence,
     Missing,
@@ -191,7 +191,9 @@ def compare(
     published = published_or_none(material) if published is None else published
     others = known_candidates(material) if others is None else others
     surroundings = surroundings_of(material, refractive_index)
-    found = unique_names((*superseded(from_levels(levels, surroundings), others), *others))
+    transitions = from_levels(levels, surroundings)
+    others = with_dipoles(others, transitions)
+    found = unique_names((*superseded(transitions, others), *others))
     least = least_yield(records)
     candidates = with_yield(found, least)
     place = min(REFERENCE, len(assumptions) - 1) if reference is None else reference

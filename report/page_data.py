@@ -75,7 +75,8 @@ def versions() -> dict[str, str]:
 def derived_numbers(levels: Levels, comparison: Comparison, records: Records) -> dict[str, Any]:
     """What the page shows that stands in none of the documents as such.
 
-    ``relative``, ``narrowed``: ln of the evidence of each candidate over the best one's, by assumption. ``stated``: errors as
+    ``relative``, ``narrowed``: ln of the evidence of each candidate over the best one's, by assumption. ``parts``: of those
+    that are left what each observable adds to it, at the reference assumption. ``stated``: errors as
     they are written, all sources together or as factors. ``alignment``: see `alignments`. ``distance_eV``,
     ``wavelength_nm``: predicted less measured PL energy (of a band: less its nearer end, zero within it), and the vacuum
     wavelength of the predicted one. ``band_nm``: ends of a detection band. ``particles``: of each quantity measured on single particles, how many
@@ -89,6 +90,7 @@ def derived_numbers(levels: Levels, comparison: Comparison, records: Records) ->
     return {
         "relative": _relative(comparison.totals, len(comparison.assumptions)),
         "narrowed": _relative(comparison.narrowed, len(comparison.assumptions)),
+        "parts": _parts(comparison),
         "stated": sorted(_stated(comparison, assumption)),
         "alignment": alignments(levels, peak),
         "least_yield": max((p.least_fraction for c in comparison.candidates for p in c.predictions), default=0.0),
@@ -107,6 +109,20 @@ def derived_numbers(levels: Levels, comparison: Comparison, records: Records) ->
 
 def _relative(totals: Totals, n: int) -> dict[str, list[float]]:
     return {name: [float(totals.relative(a)[i]) for a in range(n)] for i, name in enumerate(totals.candidates)}
+
+
+def _parts(comparison: Comparison) -> dict[str, dict[str, float]]:
+    totals, a = comparison.narrowed, comparison.reference
+    if len(totals.candidates) < 2:
+        return {}
+    ln: dict[tuple[str, str], float] = {
+        (e.candidate, e.observable): float(e.log_evidence[a]) for e in comparison.evidence
+    }
+    best = totals.candidates[int(totals.log_evidence[a].argmax())]
+    return {
+        name: {observable: ln[name, observable] - ln[best, observable] for observable in totals.observables}
+        for name in totals.candidates
+    }
 
 
 def _stated(comparison: Comparison, assumption: Assumption) -> set[float]:

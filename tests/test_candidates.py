@@ -11,9 +11,11 @@ from pymatgen.core import IStructure, Structure
 
 from midgap.defects.configuration_coordinate import from_four_energies
 from midgap.defects.emission_study import emission_report
+from midgap.defects.radiative import radiative_lifetime
 from midgap.defects.report import Levels
 from midgap.experiment.comparison import Comparison, compare
 from midgap.experiment.evidence import tables
+from midgap.experiment.evidence.candidates import Candidate, unique_names
 from midgap.experiment.evidence.emission_candidates import from_emission, read_emission
 from midgap.experiment.evidence.level_candidates import from_levels
 from midgap.experiment.evidence.lifetimes import (
@@ -303,11 +305,47 @@ def test_hundreds_of_particles_by_the_command(run, tmp_path):
 
 
 def test_an_emission_takes_the_place_of_its_level(tmp_path, diagram):
-    emission = from_emission(read_emission(diagram.write(tmp_path / "cc.json")), "V_Br_q0:level-VBM")
+    name = "V_Br_q0:level-VBM"
+    emission = from_emission(read_emission(diagram.write(tmp_path / "cc.json")), name, name)
     comparison = compare(example(), PL, others=[emission])
     same = [c for c in comparison.candidates if c.name.startswith("V_Br_q0:level-VBM")]
     assert [(c.origin, c.counted) for c in same] == [("levels", False), ("emission", True)]
     assert comparison.totals.left_out["V_Br_q0:level-VBM"] == "its emission is computed"
+    assert same[1].label == "V_Br⁰ · 21 atoms, singly occupied level → VBM, by total energies"
+    assert same[1].model == same[0].model
+
+
+def test_an_emission_has_the_dipole_of_its_level(tmp_path, diagram):
+    """Einstein's A goes with E³ |d|²; f with E."""
+    levels = example()
+    lit = levels.model_copy(update={"reports": tuple(bright(one, 0.02) for one in levels.reports)})
+    name = "V_Br_q0:level-VBM"
+    emission = from_emission(read_emission(diagram.write(tmp_path / "cc.json")), name, name)
+    level_, emitting = (
+        c for c in compare(lit, PL, others=[emission]).candidates if c.name.startswith("V_Br_q0:level-VBM")
+    )
+    low = surroundings_of("Cs4PbBr6").refractive_index_lo
+    strength = 0.02 * emitting.energy_eV / level_.energy_eV
+    found, before = emitting.prediction("tau_av_ns"), level_.prediction("tau_av_ns")
+    assert found.range[1] == pytest.approx(radiative_lifetime(emitting.energy_eV, strength, low).lifetime_ns)
+    assert found.known_uncertainty / found.value == pytest.approx(before.known_uncertainty / before.value)
+
+
+def test_without_a_line_the_vertical_energy_is_left(tmp_path):
+    """Relaxation by 0.6 eV after an emission of 0.3 eV, at 300 K 0.2 eV wide: it would reach below zero."""
+    path = from_four_energies(8.0, 0.0, 0.6, 0.9, 1.5, uncertainty_eV=0.1).write(tmp_path / "dark.json")
+    report_ = emission_report(path, (300.0,), oscillator_strength=0.1)
+    assert (report_.lines, report_.dark_K, report_.lifetime) == ((), (300.0,), None)
+    assert "No line at 300 K" in report_.warnings[-1]
+    found = from_emission(read_emission(path), "dark")
+    assert found.energy_eV == pytest.approx(0.3) and found.label == "dark"
+    assert found.prediction("pl_fwhm_meV") is None and "below zero energy" in found.not_predicted["pl_fwhm_meV"]
+
+
+def test_names_that_would_come_twice_get_a_number_that_is_free():
+    names = ["a", "a-2", "a", "b", "a"]
+    found = unique_names(Candidate(name=name, label=name, origin="user") for name in names)
+    assert [one.name for one in found] == ["a", "a-2", "a-3", "b", "a-4"]
 
 
 def test_more_candidates_by_the_command(run, tmp_path, diagram):

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from midgap.experiment.comparison import (
 )
 from midgap.experiment.evidence import stated
 from midgap.experiment.evidence.predictions import Assumption
-from midgap.experiment.evidence.stated import predicted, text
+from midgap.experiment.evidence.stated import predicted, signed, text
 from midgap.experiment.records import ParticleRecord, Quantity, Records, published_records
+from midgap.report.page_data import derived_numbers
 from midgap.structures.errors import InputError
 from midgap.structures.theory import LevelOfTheory
 
@@ -173,8 +175,23 @@ def test_candidates_that_are_left_are_held_against_all_that_they_predict():
     for name in left.candidates:
         i, both = left.candidates.index(name), (comparison.of(name, o).log_evidence for o in left.observables)
         assert left.log_evidence[:, i] == pytest.approx(sum(both))
-    assert comparison.statements[0].startswith("Not settled, leaning to CsPbBr3 inclusion: two candidates fit")
-    assert any("against it speaks its lifetime, radiative" in statement for statement in comparison.statements)
+    verdict, inclusion, vacancy_, *_ = comparison.statements
+    assert verdict.startswith("Not settled: two candidates fit") and "to 1 for CsPbBr3 inclusion" in verdict
+    apart = left.relative(comparison.reference)[left.candidates.index("V_Br_q0:level-VBM")]
+    times = re.search(
+        r"evidence is about (\d+) to 1 .* showed no CsPbBr3 .*: if that is (\d+) times as likely without", verdict
+    )
+    assert [float(x) for x in times.groups()] == pytest.approx([np.exp(-apart)] * 2, rel=0.35), "one digit"
+    assert "microscopy" not in inclusion, "once is enough"
+    assert "measured, not computed: its lifetime, 6.5 (6.0 to 7.0)" in inclusion
+    parts = [
+        comparison.of(n, "tau_av_ns").log_evidence[comparison.reference]
+        for n in ("V_Br_q0:level-VBM", "CsPbBr3-inclusion")
+    ]
+    assert f"below (ln evidence {signed(parts[0] - parts[1])})" in vacancy_
+    assert "against it speaks its lifetime, radiative" in vacancy_
+    ours = derived_numbers(example(), comparison, PL)["parts"]["V_Br_q0:level-VBM"]
+    assert set(ours) == set(left.observables) and sum(ours.values()) == pytest.approx(apart)
     share = np.exp(left.relative(comparison.reference))
     share /= share.sum()
     open_bits = -(share * np.log2(share)).sum()

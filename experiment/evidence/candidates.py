@@ -114,11 +114,16 @@ class Candidate(Document):
 
 def unique_names(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     """The same with a number after names that would come twice."""
-    seen: dict[str, int] = {}
+    every = tuple(candidates)
+    given, used = {one.name for one in every}, set()
     out = []
-    for candidate in candidates:
-        n = seen[candidate.name] = seen.get(candidate.name, 0) + 1
-        out.append(candidate if n == 1 else candidate.model_copy(update={"name": f"{candidate.name}-{n}"}))
+    for candidate in every:
+        name, n = candidate.name, 1
+        while name in used or (n > 1 and name in given):
+            n += 1
+            name = f"{candidate.name}-{n}"
+        used.add(name)
+        out.append(candidate.model_copy(update={"name": name}))
     return tuple(out)
 
 

@@ -32,17 +32,19 @@ def from_emission(
 ) -> Candidate:
     """A configuration-coordinate diagram with its line: peak, width, and the lifetime where it was computed.
 
-    The line is the one nearest to room temperature. A refractive index that the emission was given goes before that of
-    ``surroundings``.
+    The line is the one nearest to room temperature; without one the vertical energy is all that is predicted. A
+    refractive index that the emission was given goes before that of ``surroundings``.
     """
     diagram = report.diagram
-    line = min(report.lines, key=lambda one: abs(one.temperature_K - ROOM_TEMPERATURE_K))
+    lines = {line.temperature_K: line for line in report.lines} | dict.fromkeys(report.dark_K)
+    line = lines[min(lines, key=lambda one: abs(one - ROOM_TEMPERATURE_K))] if lines else None
+    zero = f"zero-phonon line {report.zero_phonon_line_eV:.2f} eV"
     phonon, error = diagram.ground.phonon_eV, diagram.ground.phonon_uncertainty_eV
     # The width goes with ω^(3/2) at low and with ω at high temperature.
     relative = None if error is None else 1.5 * error / phonon
     energy = Prediction(
         observable="pl_peak_eV",
-        value=line.peak_eV,
+        value=diagram.emission_eV if line is None else line.peak_eV,
         uncertainties=(
             Uncertainty(
                 source="corrections and alignment",
@@ -55,22 +57,29 @@ def from_emission(
                 source="electron-hole attraction", effect="lowers", note="the carrier is at the band edge, free"
             ),
         ),
-        basis=f"maximum of the line at {line.temperature_K:g} K, zero-phonon line {report.zero_phonon_line_eV:.2f} eV",
+        basis=f"vertical, {zero}" if line is None else f"maximum of the line at {line.temperature_K:g} K, {zero}",
     )
-    width = Prediction(
-        observable="pl_fwhm_meV",
-        value=1e3 * line.fwhm_eV,
-        uncertainties=(
-            Uncertainty(
-                source="anharmonicity",
-                value=None if relative is None else 1e3 * line.fwhm_eV * relative,
-                note="what a cubic term would change of the effective mode, 1.5 times its relative error",
+    predictions, missing = [energy], dict(SILENT)
+    if line is None:
+        missing["pl_fwhm_meV"] = "its line reaches below zero energy"
+    else:
+        width = Prediction(
+            observable="pl_fwhm_meV",
+            value=1e3 * line.fwhm_eV,
+            uncertainties=(
+                Uncertainty(
+                    source="anharmonicity",
+                    value=None if relative is None else 1e3 * line.fwhm_eV * relative,
+                    note="what a cubic term would change of the effective mode, 1.5 times its relative error",
+                ),
+                Uncertainty(source="functional", note="forces of one theory"),
             ),
-            Uncertainty(source="functional", note="forces of one theory"),
-        ),
-        basis=f"Huang-Rhys factor {report.coupling.total:.1f}, mean phonon {1e3 * report.coupling.mean_phonon_eV:.1f} meV, at {line.temperature_K:g} K",
-    )
-    predictions, missing = [energy, width], dict(SILENT)
+            basis=(
+                f"Huang-Rhys factor {report.coupling.total:.1f}, mean phonon {1e3 * report.coupling.mean_phonon_eV:.1f} meV, "
+                f"at {line.temperature_K:g} K"
+            ),
+        )
+        predictions.append(width)
     if report.lifetime is not None:
         given = report.lifetime.refractive_index
         around = surroundings if given == 1 else surroundings_of("", given)
@@ -79,9 +88,10 @@ def from_emission(
         predictions.append(radiative(found.energy_eV, found.oscillator_strength, around, (strength,)))
     else:
         missing["tau_av_ns"] = "no oscillator strength was given to the emission"
+    states = (diagram.excited_label, diagram.ground_label)
     return Candidate(
         name=name,
-        label=label or f"emission {diagram.excited_label} → {diagram.ground_label}",
+        label=label or (f"emission {' → '.join(states)}" if all(states) else name),
         origin="emission",
         description="Recombination with the carrier at the band edge, by the configuration-coordinate diagram.",
         predictions=tuple(predictions),

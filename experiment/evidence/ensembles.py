@@ -32,6 +32,8 @@ class Ensemble(Document):
     values
         Of few particles, picked for this very quantity, each by itself; then there is no mean, and the bounds are those
         of the values.
+    spread_assumed
+        So few particles that the interval of the mean is made by what is taken of their spread.
     from_band
         The bounds are the ends of a band in which light was detected; no maximum of a spectrum was read.
     entered
@@ -47,6 +49,7 @@ class Ensemble(Document):
     spread: Quantity | None
     bounds: Quantity | None = None
     values: tuple[Quantity, ...] = ()
+    spread_assumed: bool = False
     from_band: bool = False
     entered: tuple[int, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
@@ -77,7 +80,8 @@ def ensembles(data: dict[str, Data], records: Records, least_yield: float | None
         values = _each(one, records)
         if values:
             mean, spread = None, None
-        notes = [one.note, ONE_BY_ONE if values else _few(one, particles), _as_radiative(name, mean, least_yield)]
+        few = "" if values else _few(one, particles)
+        notes = [one.note, ONE_BY_ONE if values else few, _as_radiative(name, mean, least_yield)]
         found.append(
             Ensemble(
                 observable=OBSERVABLES[name].name,
@@ -87,6 +91,7 @@ def ensembles(data: dict[str, Data], records: Records, least_yield: float | None
                 spread=spread,
                 bounds=_between(values) if values else outermost(one) if only_bounds else None,
                 values=values,
+                spread_assumed=bool(few),
                 from_band=one.from_band,
                 entered=tuple(one.index.tolist()),
                 set_aside=one.set_aside,

@@ -122,6 +122,41 @@ def radiative(
     )
 
 
+def with_dipoles(others: Iterable[Candidate], transitions: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Computed emissions that take the place of a transition between levels, with its model, and with the lifetime by its
+    dipole at their own energy: τ ∝ 1/E³ (Einstein's A).
+    """
+    places = {one.name: one for one in transitions}
+    found = []
+    for candidate in others:
+        same = places.get(candidate.name) if candidate.origin == "emission" else None
+        found.append(candidate if same is None else _in_place(candidate, same))
+    return tuple(found)
+
+
+def _in_place(emission: Candidate, transition: Candidate) -> Candidate:
+    change = {name: getattr(transition, name) for name in ("model", "kind", "charge", "level", "oscillator_strength")}
+    if emission.label == emission.name:
+        change["label"] = f"{transition.title}, by total energies"
+    slow, energy, level = transition.prediction(LIFETIME), emission.energy_eV, transition.energy_eV
+    if slow is not None and emission.prediction(LIFETIME) is None and energy and level and energy > 0:
+        times = (level / energy) ** 3
+        errors = tuple(
+            u if u.value is None else u.model_copy(update={"value": u.value * times}) for u in slow.uncertainties
+        )
+        slower = slow.model_copy(
+            update={
+                "value": slow.value * times,
+                "alternatives": None if slow.alternatives is None else slow.alternatives * times,
+                "uncertainties": errors,
+                "basis": f"{slow.basis}; the same dipole at {energy:.2f} eV",
+            }
+        )
+        change["predictions"] = (*emission.predictions, slower)
+        change["not_predicted"] = {name: why for name, why in emission.not_predicted.items() if name != LIFETIME}
+    return emission.model_copy(update=change)
+
+
 def of_one_cell(transition: str, elsewhere: Sequence[float], strength: float, remedy: str) -> tuple[Uncertainty, ...]:
     """How far an oscillator strength of one cell is off; values are natural logarithms.
 

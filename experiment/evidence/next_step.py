@@ -221,7 +221,7 @@ def _wanting(prediction: Prediction, assumption: Assumption) -> str:
     known = sorted((u for u in prediction.uncertainties if u.value), key=lambda u: -(u.value or 0.0))
     parts = [f"now {text(predicted(prediction, assumption, words=True))}"]
     if known:
-        parts.append(f"largest known error: {known[0].source}")
+        parts.append(f"largest known error: {known[0].source}" + (f" ({known[0].note})" if known[0].note else ""))
     if prediction.unknown_sources:
         parts.append(f"not estimated: {', '.join(prediction.unknown_sources)}")
     return "; ".join(parts)

@@ -122,6 +122,8 @@ class Prediction(Document):
         is not predicted.
     uncertainties
         Shared by all particles: more of them do not lessen it.
+    measured_on
+        What it was measured on, where it was not computed.
     """
 
     observable: ObservableName
@@ -135,6 +137,7 @@ class Prediction(Document):
     spread: NonNegativeFloat | None = None
     uncertainties: tuple[Uncertainty, ...] = ()
     basis: str = ""
+    measured_on: str = ""
 
     @model_validator(mode="after")
     def _sensible(self) -> Prediction:

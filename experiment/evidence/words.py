@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from midgap.defects.report import Levels
 from midgap.experiment.evidence.candidates import Candidate, best_theory
@@ -14,7 +15,7 @@ from midgap.experiment.evidence.next_step import NextStep
 from midgap.experiment.evidence.observables import OBSERVABLES
 from midgap.experiment.evidence.odds import Totals
 from midgap.experiment.evidence.predictions import AT_LEAST_REACH, Assumption
-from midgap.experiment.evidence.stated import measured, number_text, predicted, text
+from midgap.experiment.evidence.stated import measured, number_text, predicted, signed, text
 from midgap.experiment.photon_energy import wavelength_nm
 
 ENERGY = "pl_peak_eV"
@@ -43,11 +44,16 @@ def conventions(reference: Assumption) -> tuple[str, ...]:
         "particles measure the mean. Of several records of one particle that of the weakest excitation enters.",
         "The error of a prediction is normal and common to all particles. Linewidths, lifetimes and numbers of emitters "
         "are compared as ratios.",
+        "The evidence of a candidate is the probability that it gave to the measurements beforehand: of two whose predictions "
+        "hold them, the narrower one has more. So ln evidence is not −σ²/2 alone, and a larger error that is assumed "
+        "speaks for a prediction that misses and against one that meets.",
         "A radiative lifetime is an upper bound: the measured one is it times a quantum yield, taken as anywhere from the "
         "lowest that was measured (0 if none was) to 1: an ensemble counts dark particles too, so that those that shine have no "
         f"lower one. A lower bound is taken as evenly spread, on a logarithmic scale, up to {AT_LEAST_REACH:g} times it.",
         f"Numbers by record and next steps assume for errors not estimated ± {reference.unknown_eV:g} eV on energies and a "
-        f"factor of {reference.unknown_factor:g} on linewidths and lifetimes, one standard deviation.",
+        f"factor of {reference.unknown_factor:g} on linewidths and lifetimes, one standard deviation, either way. No one "
+        "measured these: they stand between none and what would make all predictions alike, and every candidate is also "
+        "told with the others.",
         "Observables are taken as independent of each other. Candidates are compared on what all of them predict, "
         "those that are left then on what all of these predict.",
     )
@@ -115,11 +121,13 @@ def _verdict(
         ]
     best = dict(zip(totals.candidates, totals.relative(reference), strict=True)) if totals.candidates else {}
     fitting.sort(key=lambda c: -best.get(c.name, 0.0))
-    told = [_told(c, residual[c.name] or 0.0, evidence, totals, assumption) for c in fitting[:NAMED]]
+    beside = _by_observable_beside(fitting[0], evidence, reference)
+    told = [_told(c, residual[c.name] or 0.0, evidence, totals, assumption, beside) for c in fitting[:NAMED]]
     if len(fitting) == 1:
-        found = f"One candidate fits the {seen}, which makes it possible, not proven: {told.pop(0)}"
+        found = f"One candidate fits the {seen}, which makes it possible, not proven: {told.pop(0)}{_unnumbered(fitting[0])}"
     else:
         found = _undecided([best.get(c.name, 0.0) for c in fitting], fitting[0], seen, totals)
+        told = [one + _unnumbered(c, found) for one, c in zip(told, fitting, strict=False)]
     return [
         f"{found}.{_ruled_out(out, evidence, totals, assumption)}{_off(others, away, assumption)}",
         *(f"{one}." for one in told),
@@ -127,16 +135,28 @@ def _verdict(
 
 
 def _told(
-    candidate: Candidate, residual: float, evidence: Sequence[Evidence], totals: Totals, assumption: Assumption
+    candidate: Candidate,
+    residual: float,
+    evidence: Sequence[Evidence],
+    totals: Totals,
+    assumption: Assumption,
+    beside: Mapping[tuple[str, str], float],
 ) -> str:
-    """A candidate that fits: its energy, what makes the test weak, and what speaks against it."""
+    """A candidate that fits: its energy, what makes the test weak, what is measured elsewhere, what speaks against it."""
     prediction = candidate.prediction(ENERGY)
     assert prediction is not None
     free = "its size is free, so a weak test" if prediction.alternatives is not None else ""
-    seen = f"not in the numbers: {candidate.observed}" if candidate.observed else ""
-    parts = [free, _one_sided(candidate, residual), _against(candidate, evidence, totals, assumption), seen]
+    against = _against(candidate, evidence, totals, assumption, beside)
+    parts = [free, _one_sided(candidate, residual), _elsewhere(candidate, totals, assumption), against]
     energy = text(predicted(prediction, assumption, words=True))
     return "; ".join([f"{candidate.title}: {energy}", *(part for part in parts if part)])
+
+
+def _unnumbered(candidate: Candidate, said: str = "") -> str:
+    """What else was seen of it, if it is not said already."""
+    return (
+        f"; not in the numbers: {candidate.observed}" if candidate.observed and candidate.observed not in said else ""
+    )
 
 
 def _undecided(support: Sequence[float], first: Candidate, seen: str, totals: Totals) -> str:
@@ -147,11 +167,42 @@ def _undecided(support: Sequence[float], first: Candidate, seen: str, totals: To
     if apart < LEANING:
         differs = f"differs by {apart:.1f}" if apart >= 0.05 else "is the same"
         return f"Undecided: {n} candidates fit the {seen}, and the evidence does not tell them apart (ln evidence by {by} {differs})"
-    times = f"about {float(f'{math.exp(apart):.1g}'):g}" if apart < math.log(MOST_TIMES) else f"over {MOST_TIMES}"
-    return (
-        f"Not settled, leaning to {first.title}: {n} candidates fit the {seen}, and by {by} the evidence is {times} to 1 for this "
-        f"one (ln evidence differs by {apart:.1f})"
+    times = f"{float(f'{math.exp(apart):.1g}'):g}" if apart < math.log(MOST_TIMES) else ""
+    about = f"about {times}" if times else f"over {MOST_TIMES}"
+    verdict = (
+        f"{n} candidates fit the {seen}, and by {by} the evidence is {about} to 1 for {first.title} (ln evidence differs by "
+        f"{apart:.1f})"
     )
+    if not first.observed:
+        return f"Not settled, leaning to {first.title}: {verdict}"
+    even = f"if that is {times} times" if times else f"only if that is over {MOST_TIMES} times"
+    return (
+        f"Not settled: {verdict}; but no number holds that {first.observed}: {even} as likely without this candidate as with "
+        "it, the odds are even"
+    )
+
+
+def _by_observable_beside(
+    first: Candidate, evidence: Sequence[Evidence], reference: int
+) -> dict[tuple[str, str], float]:
+    """By candidate and observable: ln evidence less that of the first candidate."""
+    own = {e.observable: e.log_evidence[reference] for e in evidence if e.candidate == first.name}
+    return {
+        (e.candidate, e.observable): float(e.log_evidence[reference] - own[e.observable])
+        for e in evidence
+        if e.observable in own and e.candidate != first.name
+    }
+
+
+def _elsewhere(candidate: Candidate, totals: Totals, assumption: Assumption) -> str:
+    """What enters the evidence and was not computed."""
+    found = [candidate.prediction(name) for name in totals.observables if name != ENERGY]
+    said = [
+        f"its {OBSERVABLES[p.observable].label}, {text(predicted(p, assumption, words=True))}, on {p.measured_on}"
+        for p in found
+        if p is not None and p.measured_on
+    ]
+    return f"measured, not computed: {' and '.join(said)}" if said else ""
 
 
 def _ruled_out(out: Sequence[Candidate], evidence: Sequence[Evidence], totals: Totals, assumption: Assumption) -> str:
@@ -178,7 +229,13 @@ def _one_sided(candidate: Candidate, residual: float) -> str:
     return f"{' and '.join(sources)}, not estimated, would only {way.removesuffix('s')} it further"
 
 
-def _against(candidate: Candidate, evidence: Sequence[Evidence], totals: Totals, assumption: Assumption) -> str:
+def _against(
+    candidate: Candidate,
+    evidence: Sequence[Evidence],
+    totals: Totals,
+    assumption: Assumption,
+    beside: Mapping[tuple[str, str], float] = MappingProxyType({}),
+) -> str:
     """What else was measured and lies far from what it predicts, or adds to the evidence."""
     far = []
     for one in evidence:
@@ -187,9 +244,10 @@ def _against(candidate: Candidate, evidence: Sequence[Evidence], totals: Totals,
             continue
         if abs(residual) > (WORTH_SAYING if one.observable in totals.observables else FITS):
             stated = text(predicted(prediction, assumption, words=True))
-            far.append(
-                f"{OBSERVABLES[one.observable].label}, {stated}, measured {abs(residual):.1f} σ {_side(residual)}"
-            )
+            ln = beside.get((candidate.name, one.observable))
+            adds = "" if ln is None or one.observable not in totals.observables else f" (ln evidence {signed(ln)})"
+            label = OBSERVABLES[one.observable].label
+            far.append(f"{label}, {stated}, measured {abs(residual):.1f} σ {_side(residual)}{adds}")
     return f"against it speaks its {' and its '.join(far)}" if far else ""
 
 
@@ -221,7 +279,12 @@ def _with_energy(candidate: Candidate, assumption: Assumption) -> str:
 def _measured(energy: Ensemble | None, others: Sequence[Ensemble]) -> str:
     if energy is None:
         return ""
-    more = "".join(f"; {OBSERVABLES[e.observable].label} {text(measured(e))}" for e in others)
+    more = "".join(
+        f"; {OBSERVABLES[e.observable].label} {text(measured(e))}, {'1 record' if e.n == 1 else f'{e.n} records'}"
+        for e in others
+    )
+    if few := " and ".join(OBSERVABLES[e.observable].label for e in others if e.spread_assumed):
+        more += f" (so few that the interval of the {few} is mostly what is assumed of how far particles differ)"
     found, unit = energy.quantity, text(measured(energy))
     if energy.from_band:
         ends = [wavelength_nm(x) for x in (found.hi, found.lo) if x is not None]
@@ -250,7 +313,8 @@ def _computed(candidates: Sequence[Candidate], levels: Levels) -> str:
         if sizes[0] < sizes[-1]
         else f", {sizes[0]} atoms"
     )
-    what = "one-electron levels, no emission lines"
+    lines = sum(c.origin == "emission" for c in candidates)
+    what = "one-electron levels" + ("" if lines else ", no emission lines")
     if not ours:
         what = "one-electron levels; no transition was found in the gap of any model"
     gap = next((c for c in ours if c.kind == "pristine" and c.counted and c.energy_eV is not None), None)
@@ -261,5 +325,6 @@ def _computed(candidates: Sequence[Candidate], levels: Levels) -> str:
     )
     counted = sum(c.counted for c in ours)
     n = f" {len(ours)} transitions, of which {counted} count as candidates" if len(ours) != counted else ""
+    n += (";" if n else "") + f" {lines} emission{'s' if lines > 1 else ''} by total energies" if lines else ""
     where = f" ({how}{cells})" if how or cells else ""
     return f"Computed: {what}, at {theory.label}{where}{host}.{n + '.' if n else ''}"
