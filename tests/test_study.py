@@ -8,6 +8,7 @@ import pytest
 
 from midgap.defects.levels import identify_levels
 from midgap.defects.parsers import read_folder
+from midgap.defects.report import Levels
 from midgap.structures.build import build_models
 from midgap.structures.document import read_json
 
@@ -100,6 +101,19 @@ def test_relaxations_ended_where_they_say():
     asked = {"phases_relax": 0.05, "relax_small": 0.02, "relax_small_starts": 0.02}
     for one in read_json(RESULTS / "study.json")["relaxations"]:
         assert one["fmax_eV_per_ang"] <= asked.get(one["stage"], 0.03), one["model"]
+
+
+def test_levels_for_the_comparison_are_those_of_the_tables():
+    reports = {report.model: report for report in Levels.read(RESULTS / "levels.json").reports}
+    stages = ("levels_small", *(f"levels_large_{one}" for one in ("host", "q+1", "q0", "q-1")))
+    kept = [
+        (reports[one["model"]], one) for one in read_json(RESULTS / "study.json")["levels"] if one["stage"] in stages
+    ]
+    assert len(kept) == 8, "the crystal and three charges in two cells"
+    for report, one in kept:
+        assert report.gap_eV == pytest.approx(one["gap_eV"], abs=1e-4)
+        heights = [level["above_vbm_eV"] for level in one["levels"]]
+        assert [level.above_vbm_eV for level in report.levels] == pytest.approx(heights, abs=1e-4)
 
 
 def test_photons_and_relaxations_add_up():

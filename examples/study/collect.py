@@ -1,7 +1,8 @@
 """Keep what a campaign found: python examples/study/collect.py OUT
 
-Writes ``results/study.json`` (every calculation in numbers) and, for what `midgap formation`, `midgap emission`
-and `midgap levels` read, ``results/<folder>/result.json``, without wavefunctions and without weights nobody needs.
+Writes ``results/study.json`` (every calculation in numbers), ``results/levels.json`` for `midgap compare`, and, for what
+`midgap formation`, `midgap emission` and `midgap levels` read, ``results/<folder>/result.json``, without wavefunctions
+and without weights nobody needs.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from couplings import couplings
-from results import Cost, cost_of, finished, level, relaxation
+from results import Cost, cost_of, finished, level, relaxation, report_of
 from studies import write_studies
 
 from midgap.defects.band_edges import band_edges
 from midgap.defects.dielectric import DielectricResponse
 from midgap.defects.electronic_structure import ElectronicStructure
 from midgap.defects.emission import Screening
+from midgap.defects.report import Levels
 from midgap.defects.vibrations import Modes
 from midgap.structures.document import read_json, write_atomic
 from midgap.workflows.calculation import CalculationResult
@@ -53,11 +55,14 @@ def main(out: Path, screening: Screening) -> None:
     computed = [(stage, r) for stage in (*LEVELS, *LARGE, *ENGINES) for _, r in finished(out / stage)]
     statics = [(stage, r) for stage, r in computed if r.electronic_structure is not None]
     hosts = [r for _, r in statics if r.model.vacancy is None]
+    kept = []
     for stage, result in statics:
-        images = screening if result.model.periodic else None
-        found["engines" if stage in ENGINES else "levels"].append(level(stage, result, _host(result, hosts), images))
+        images, host = screening if result.model.periodic else None, _host(result, hosts)
+        report = report_of(result, host)
+        found["engines" if stage in ENGINES else "levels"].append(level(stage, result, host, report, images))
         if stage in KEPT:
             _keep(result, KEPT[stage])
+            kept.append((report, result.model))
     for stage in (*ENERGIES, *POINTS):
         for _, result in finished(out / stage):
             found["energies"].append(energy(stage, result))
@@ -72,6 +77,8 @@ def main(out: Path, screening: Screening) -> None:
     write_atomic(RESULTS / "study.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     _keep_modes(out)
     write_studies(RESULTS, found, screening)
+    reports, models = zip(*kept, strict=True)
+    Levels(reports=reports, models=models).write(RESULTS / "levels.json")
 
 
 def _keep_modes(out: Path) -> None:

@@ -98,7 +98,7 @@ def lines(results: Results) -> Iterator[str]:
     rows = []
     for (atoms, name), report in results.emissions().items():
         diagram = report.diagram
-        warm = next(line for line in report.lines if line.temperature_K == WARM_K)
+        warm = next((line for line in report.lines if line.temperature_K == WARM_K), None)
         error = diagram.ground.phonon_uncertainty_eV
         rows.append(
             [
@@ -108,8 +108,8 @@ def lines(results: Results) -> Iterator[str]:
                 f"{1e3 * diagram.ground.phonon_eV:.1f}" + ("" if error is None else f" ± {1e3 * error:.1f}"),
                 f"{diagram.huang_rhys_emission:.0f}",
                 eV(diagram.emission_eV),
-                f"{1e3 * warm.fwhm_eV:.0f}",
-                f"{1e3 * width_by_slope_eV(diagram, WARM_K):.0f}",
+                "no light" if warm is None else f"{1e3 * warm.fwhm_eV:.0f}",
+                "–" if warm is None else f"{1e3 * width_by_slope_eV(diagram, WARM_K):.0f}",
             ]
         )
     heads = [

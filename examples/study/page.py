@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import compared
 import emission_tables
 import level_tables
 from reports import Results
@@ -36,6 +37,7 @@ TABLES: dict[str, Callable[[Results], Iterator[str]]] = {
     "modes": emission_tables.modes,
     "lifetimes": emission_tables.lifetimes,
     "capture": emission_tables.captures,
+    "evidence": compared.evidence,
 }
 
 

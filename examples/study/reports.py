@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from studies import RAISED
 
 from midgap.defects.electrostatics import dielectric_tensor
 from midgap.defects.emission import Screening
@@ -103,13 +104,9 @@ class Results:
             atoms = 65 if "_large_" in path.stem else 21
             excited, ground = path.stem.removeprefix("emission_").removeprefix("large_").split("_to_")
             carrier = "electron" if (excited, ground) in (("+", "0"), ("0", "-")) else "hole"
-            name = f"V{_raised(excited)} + {carrier} → V{_raised(ground)}"
+            name = f"V{RAISED[excited]} + {carrier} → V{RAISED[ground]}"
             try:
                 reports[atoms, name] = emission_report(path, TEMPERATURES_K)
             except InputError as error:
                 self.notes[path.name] = str(error)
         return dict(sorted(reports.items()))
-
-
-def _raised(sign: str) -> str:
-    return {"+": "⁺", "-": "⁻", "0": "⁰"}[sign]

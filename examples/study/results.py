@@ -121,14 +121,24 @@ def provenance(result: CalculationResult) -> dict[str, Any]:
     }
 
 
+def report_of(result: CalculationResult, host: ElectronicStructure | None) -> LevelReport:
+    """Gap and levels of one calculation, aligned to ``host``."""
+    cell, model = result.electronic_structure, result.model
+    assert cell is not None
+    return identify_levels(cell, host, model.vacancy, model=model.name, label=model.label)
+
+
 def level(
-    stage: str, result: CalculationResult, host: ElectronicStructure | None, screening: Screening | None
+    stage: str,
+    result: CalculationResult,
+    host: ElectronicStructure | None,
+    report: LevelReport,
+    screening: Screening | None,
 ) -> dict[str, Any]:
-    """Gap and levels of one calculation, aligned to ``host``, and corrected for images where the cell is charged."""
+    """`report_of` a calculation in numbers, corrected for images where the cell is charged."""
     cell = result.electronic_structure
     assert cell is not None
     theory = cell.theory
-    report = identify_levels(cell, host, result.model.vacancy, model=result.model.name, label=result.model.label)
     return {
         "stage": stage,
         "model": result.model.name,

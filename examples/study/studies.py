@@ -19,6 +19,7 @@ SITES = 12
 """Equivalent Br in the primitive cell: all of them, 36f of R-3c."""
 
 SIGNS = {1: "+", 0: "0", -1: "-"}
+RAISED = {"+": "⁺", "0": "⁰", "-": "⁻"}
 
 
 def write_studies(results: Path, found: dict[str, Any], screening: Screening | None) -> None:
@@ -35,9 +36,10 @@ def write_studies(results: Path, found: dict[str, Any], screening: Screening | N
                 name = f"emission_{SIGNS[excited]}_to_{SIGNS[ground]}.json"
                 _write(results / name, study)
     found["vertical"] = [one for size in ("small", "large") for one in vertical_energies(results, size, screening)]
+    small = {one["charge"]: one for one in found["vertical"] if one["size"] == "small"}
     for one in found["vertical"]:
         if one["size"] == "large":
-            for name, diagram in diagrams(one):
+            for name, diagram in diagrams(one, small.get(one["charge"])):
                 _write(results / f"emission_large_{name}.json", diagram.to_dict())
     _write(results / "study.json", found)
 
@@ -113,15 +115,27 @@ def vertical_energies(
     return found
 
 
-def diagrams(one: dict[str, Any]) -> Iterator[tuple[str, ConfigurationCoordinate]]:
-    """Of a hole that is captured and of an electron, from one of `vertical_energies`, by ``excited_to_ground``."""
+def diagrams(
+    one: dict[str, Any], smaller: dict[str, Any] | None = None
+) -> Iterator[tuple[str, ConfigurationCoordinate]]:
+    """Of a hole that is captured and of an electron, from one of `vertical_energies`, by ``excited_to_ground``.
+
+    What the vertical energy differs by from that of the ``smaller`` cell is its uncertainty.
+    """
     charge = one["charge"]
     gains = {0: one["relaxation_of_neutral_eV"], charge: one["relaxation_of_charged_eV"]}
     for carrier, ground in (("hole", max(0, charge)), ("electron", min(0, charge))):
         excited = charge - ground
         zero = one[f"{carrier}_zero_phonon_eV"]
         name = f"{SIGNS[excited]}_to_{SIGNS[ground]}"
-        yield name, from_four_energies(one["delta_q_amu_ang"], 0.0, gains[ground], zero, zero + gains[excited])
+        vertical = f"{carrier}_emission_eV"
+        error = None if smaller is None else abs(one[vertical] - smaller[vertical])
+        energies = (0.0, gains[ground], zero, zero + gains[excited])
+        labels = {
+            "excited_label": f"V{RAISED[SIGNS[excited]]} + {carrier}",
+            "ground_label": f"V{RAISED[SIGNS[ground]]}",
+        }
+        yield name, from_four_energies(one["delta_q_amu_ang"], *energies, uncertainty_eV=error, **labels)
 
 
 def _four(results: Path, size: str, charge: int) -> dict[str, FinishedCalculation] | None:
