@@ -23,6 +23,7 @@ from midgap.structures.errors import ComputationError, InputError
 MOST_CPU_S = 20.0
 MOST_WALL_S = 600.0
 MOST_GROWN_MB = 2048
+MOST_SOUND_MB = 500
 LONGEST_SENTENCE = 1000
 
 
@@ -33,7 +34,7 @@ class Outcome:
     Attributes
     ----------
     kind
-        ``result``, ``InputError``, ``ComputationError``, another exception's name, ``killed`` by a signal or ``hang``.
+        ``result``, ``InputError``, ``ComputationError``, another exception's name, ``killed`` by a signal, ``hang`` or ``flood``.
     signature
         What makes it one of a kind: the sentence without its numbers and names, or the place of the failure.
     grown_MB
@@ -130,7 +131,11 @@ def limited(read: Callable[[Path], object], folder: Path) -> Outcome:
     signal.setitimer(signal.ITIMER_PROF, 0)
     signal.setitimer(signal.ITIMER_REAL, 0)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before.ru_maxrss
-    return Outcome(kind, signature, said, cpu_s, grown / 1024)
+    outcome = Outcome(kind, signature, said, cpu_s, grown / 1024)
+    if outcome.sound and outcome.grown_MB > MOST_SOUND_MB:
+        # Such as a MemoryError that somebody turned into a sentence: with more memory there would have been none.
+        return Outcome("flood", f"flood before {signature}"[:200], said, cpu_s, outcome.grown_MB)
+    return outcome
 
 
 def _outcome(read: Callable[[Path], object], folder: Path) -> tuple[str, str, str]:

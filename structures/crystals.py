@@ -192,13 +192,17 @@ def _read_xyz(path: Path) -> Structure:
 
 
 def _check_frames(path: Path) -> None:
-    """ASE would look for as many atoms as a first line claims, for ever."""
+    """ASE would look for as many atoms as a first line claims, for ever, and make room for as many columns as a second one does."""
     rows = path.read_text().splitlines()
     start = 0
     while start < len(rows) and rows[start].strip():
         count = rows[start].split()[0]
         if not count.isdecimal() or len(count) > 9:
             raise InputError(f"{path}: line {start + 1} is not a number of atoms ({count[:20]!r}).")
+        columns = re.search(r"Properties=\"?(\S+)", " ".join(rows[start + 1 : start + 2]), re.IGNORECASE)
+        announced = sum(int(word) for word in re.findall(r":(\d{1,20})", columns[1])) if columns else 0
+        if announced > len(" ".join(rows[start + 2 : start + 3]).split()):
+            raise InputError(f"{path}: line {start + 2} announces {announced} columns, and there are fewer below it.")
         start += 2 + int(count)
     if not 0 < start <= len(rows):
         raise InputError(
