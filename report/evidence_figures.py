@@ -31,6 +31,9 @@ STROKES = 3
 NEAREST, FARTHEST = 3.0, 10.0
 """The scale of residuals reaches at least and at most so many standard deviations; what is beyond stands at its edge."""
 
+LOWEST = -30.0
+"""Of ln evidence: what is farther down leaves the frame, for it is as good as impossible."""
+
 
 def residual_plot(ax: Axes, comparison: Comparison) -> Axes:
     """Measured less predicted in standard deviations, one row a candidate, one mark an observable.
@@ -133,6 +136,8 @@ def sensitivity_plot(ax: Axes, comparison: Comparison) -> Axes:
         )
     ax.set_xticks(x, [f"{a.unknown_eV:g} eV\n×÷ {a.unknown_factor:g}" for a in comparison.assumptions])
     ax.margins(y=0.15)
+    if below.min() < LOWEST:
+        ax.set_ylim(bottom=LOWEST)
     _legend_above(ax, 1 if len(names) > 2 else 2)
     return dress(ax, "Assumed for errors not estimated", "ln evidence, best = 0")
 

@@ -112,26 +112,23 @@ def _verdict(
     fitting = [c for c in counted if away[c.name] <= FITS and c.name in living]
     out = [c for c in counted if away[c.name] <= FITS and c not in fitting]
     others = [c for c in counted if away[c.name] > FITS]
+    ruled_out = _ruled_out(out, totals)
+    beside: Mapping[tuple[str, str], float] = {}
     if not fitting:
         nearest = min(counted, key=lambda c: away[c.name])
         stated = _with_energy(nearest, assumption)
-        off = f"is {away[nearest.name]:.1f} σ off{_if(assumption)}"
-        return [
-            f"No candidate fits: the nearest to the {seen}, {stated}, {off}.{_ruled_out(out, evidence, totals, assumption)}"
-        ]
-    best = dict(zip(totals.candidates, totals.relative(reference), strict=True)) if totals.candidates else {}
-    fitting.sort(key=lambda c: -best.get(c.name, 0.0))
-    beside = _by_observable_beside(fitting[0], evidence, reference)
-    told = [_told(c, residual[c.name] or 0.0, evidence, totals, assumption, beside) for c in fitting[:NAMED]]
-    if len(fitting) == 1:
-        found = f"One candidate fits the {seen}, which makes it possible, not proven: {told.pop(0)}{_unnumbered(fitting[0])}"
+        found = f"No candidate fits: the nearest to the {seen}, {stated}, is {away[nearest.name]:.1f} σ off{_if(assumption)}"
+        others = []
     else:
-        found = _undecided([best.get(c.name, 0.0) for c in fitting], fitting[0], seen, totals)
-        told = [one + _unnumbered(c, found) for one, c in zip(told, fitting, strict=False)]
-    return [
-        f"{found}.{_ruled_out(out, evidence, totals, assumption)}{_off(others, away, assumption)}",
-        *(f"{one}." for one in told),
-    ]
+        best = dict(zip(totals.candidates, totals.relative(reference), strict=True)) if totals.candidates else {}
+        fitting.sort(key=lambda c: -best.get(c.name, 0.0))
+        beside = _beside(fitting[0], evidence, reference)
+        found = _found(fitting, [best.get(c.name, 0.0) for c in fitting], seen, totals)
+    told = []
+    for c in (*fitting[:NAMED], *out[:NAMED]):
+        unnumbered = f"; not in the numbers: {c.observed}" if c.observed and c.observed not in found else ""
+        told.append(f"{_told(c, residual[c.name] or 0.0, evidence, totals, assumption, beside)}{unnumbered}.")
+    return [f"{found}.{ruled_out}{_off(others, away, assumption)}", *told]
 
 
 def _told(
@@ -152,11 +149,13 @@ def _told(
     return "; ".join([f"{candidate.title}: {energy}", *(part for part in parts if part)])
 
 
-def _unnumbered(candidate: Candidate, said: str = "") -> str:
-    """What else was seen of it, if it is not said already."""
-    return (
-        f"; not in the numbers: {candidate.observed}" if candidate.observed and candidate.observed not in said else ""
-    )
+def _found(fitting: Sequence[Candidate], support: Sequence[float], seen: str, totals: Totals) -> str:
+    """The candidates that fit, best first."""
+    first = fitting[0]
+    if len(fitting) > 1:
+        return _undecided(support, first, seen, totals)
+    one = f"One candidate fits the {seen}, which makes it possible, not proven: {first.title}"
+    return f"{one}; but no number holds that {first.observed}" if first.observed else one
 
 
 def _undecided(support: Sequence[float], first: Candidate, seen: str, totals: Totals) -> str:
@@ -182,9 +181,7 @@ def _undecided(support: Sequence[float], first: Candidate, seen: str, totals: To
     )
 
 
-def _by_observable_beside(
-    first: Candidate, evidence: Sequence[Evidence], reference: int
-) -> dict[tuple[str, str], float]:
+def _beside(first: Candidate, evidence: Sequence[Evidence], reference: int) -> dict[tuple[str, str], float]:
     """By candidate and observable: ln evidence less that of the first candidate."""
     own = {e.observable: e.log_evidence[reference] for e in evidence if e.candidate == first.name}
     return {
@@ -205,17 +202,17 @@ def _elsewhere(candidate: Candidate, totals: Totals, assumption: Assumption) -> 
     return f"measured, not computed: {' and '.join(said)}" if said else ""
 
 
-def _ruled_out(out: Sequence[Candidate], evidence: Sequence[Evidence], totals: Totals, assumption: Assumption) -> str:
+def _ruled_out(out: Sequence[Candidate], totals: Totals) -> str:
     """Candidates whose energy fits and what else was measured does not."""
+    if not out:
+        return ""
     by = " and ".join(OBSERVABLES[name].label for name in totals.observables)
-    said = []
-    for candidate in out[:NAMED]:
-        against = _against(candidate, evidence, totals, assumption)
-        more = f" ({against})" if against else ""
-        said.append(
-            f" {candidate.title} fits in energy, but {by} together speak over {MOST_TIMES} to 1 against it{more}."
-        )
-    return "".join(said)
+    names = [candidate.title for candidate in out[:NAMED]]
+    if more := len(out) - len(names):
+        names.append(f"{more} more")
+    who = f"{'; '.join(names[:-1])}, and {names[-1]}" if len(names) > 1 else names[0]
+    fit, each = ("fit", "each") if len(names) > 1 else ("fits", "it")
+    return f" {who} {fit} in energy, but {by} together speak over {MOST_TIMES} to 1 against {each}."
 
 
 def _one_sided(candidate: Candidate, residual: float) -> str:
