@@ -15,6 +15,9 @@ LONGEST_CPU_S = 5
 BYTES_A_S = 20_000_000
 MOST_BYTES = 1 << 26
 """Of a dataset with more than this only the ends are tried."""
+NO_ROOM = 3
+"""The script's exit code where a text is said to be longer than `MOST_TEXT_BYTES`."""
+MOST_TEXT_BYTES = 1 << 29
 
 
 def refuse_endless(path: Path) -> None:
@@ -39,6 +42,8 @@ def refuse_endless(path: Path) -> None:
         ).returncode
     except subprocess.TimeoutExpired:
         code = -signal.SIGXCPU
+    if code == NO_ROOM:
+        raise InputError(f"{path} is a damaged HDF5 file (a text in it is said to fill the memory); copy it again.")
     if code < 0:
         how = "does not come to an end with it" if -code in (signal.SIGXCPU, signal.SIGKILL) else "crashes on it"
         raise InputError(f"{path} is a damaged HDF5 file (HDF5's library {how}); copy it again.")
@@ -51,6 +56,23 @@ def _try(path: str, limit_s: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     import h5py  # type: ignore[import-untyped]
 
+    def read_text(item: h5py.Dataset) -> None:
+        # How long a text is said to be is not seen before it is read, and HDF5's library makes room for it first.
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if on_linux else 0
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        if on_linux:
+            resource.setrlimit(resource.RLIMIT_AS, (used + MOST_TEXT_BYTES, before[1]))
+        try:
+            item[()]
+        except (MemoryError, OSError) as error:
+            if isinstance(error, MemoryError) or "memory allocation failed" in str(error):
+                sys.exit(NO_ROOM)
+            raise
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, before)
+
+    on_linux = sys.platform == "linux"
+
     def look(group: h5py.Group, name: str) -> None:
         item = group[name]
         if isinstance(item, h5py.Group):
@@ -58,6 +80,8 @@ def _try(path: str, limit_s: int) -> None:
             if address not in seen:
                 seen.add(address)
                 groups.append(item)
+        elif isinstance(item, h5py.Dataset) and item.dtype.kind == "O":
+            read_text(item)
         elif isinstance(item, h5py.Dataset) and (item.nbytes <= MOST_BYTES or not item.ndim):
             item[()]
         elif isinstance(item, h5py.Dataset):
