@@ -38,6 +38,7 @@ from midgap.cli import (
     status,
     submit,
 )
+from midgap.cli.results import STOPPED
 
 app = typer.Typer(
     name="midgap",
@@ -90,7 +91,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except KeyboardInterrupt:
-        _fail("Stopped. What is finished is kept; the same command goes on from here.", 130)
+        _fail(STOPPED, 130)
     except OSError as error:
         if os.environ.get("MIDGAP_DEBUG"):
             raise

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from midgap.cli.results import STOPPED
 from midgap.workflows.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def stoppable(talk: Console) -> Iterator[Progress]:
         with Progress(talk) as progress:
             yield progress
     except KeyboardInterrupt:
-        talk.print("Stopped. What is finished is kept; the same command goes on from here.", highlight=False)
+        talk.print(STOPPED, highlight=False)
         raise typer.Exit(130) from None
 
 

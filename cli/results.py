@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from midgap.structures.document import Document
     from midgap.workflows.formation import FormationFound
 
+STOPPED = "Stopped. What is finished is kept; the same command goes on from here."
+"""To whoever interrupts a flow."""
+
 
 def write(
     levels: Levels,
