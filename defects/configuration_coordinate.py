@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat
 from pymatgen.core import IMolecule, IStructure
-from scipy.constants import angstrom, atomic_mass, e, hbar
+from scipy.constants import Boltzmann, angstrom, atomic_mass, e, hbar
 
 from midgap.structures.document import Document
 from midgap.structures.errors import InputError
@@ -256,6 +256,24 @@ class ConfigurationCoordinate(Document):
     def huang_rhys_absorption(self) -> float:
         """Phonons of the excited state that an absorption leaves on average."""
         return 0.5 * curvature(self.excited.phonon_eV) * self.delta_q**2 / self.excited.phonon_eV
+
+    def reflected_fwhm_eV(self, temperature_K: float) -> float:
+        """Width of the emission as the upper state's vibration reflected at the lower one's slope, FWHM.
+
+        σ = |dE/dQ| σ_Q with σ_Q² = ħ/(2ω) coth(ħω/2kT) of the upper state (Lax, J. Chem. Phys. 20, 1752 (1952)):
+        for strong coupling, and unlike a line of one frequency true where the two states have different ones. The
+        slope is that of a polynomial through the lower state's points, or of its parabola where these are its two
+        ends.
+        """
+        slope = curvature(self.ground.phonon_eV) * self.delta_q
+        if len(self.points_ground) > 2:
+            q, energies = np.array(self.points_ground).T
+            slope = float(np.polynomial.Polynomial.fit(q, energies, min(3, len(q) - 1)).deriv()(self.delta_q))
+        phonon = self.excited.phonon_eV
+        warmth = 0.5 * phonon
+        if temperature_K > 0:
+            warmth /= np.tanh(0.5 * phonon / (Boltzmann / e * temperature_K))
+        return float(np.sqrt(8.0 * np.log(2.0)) * abs(slope) * np.sqrt(warmth / curvature(phonon)))
 
     @property
     def crossing_eV(self) -> float | None:

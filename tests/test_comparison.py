@@ -179,7 +179,7 @@ def test_candidates_that_are_left_are_held_against_all_that_they_predict():
     assert verdict.startswith("Not settled: two candidates fit") and "to 1 for CsPbBr3 inclusion" in verdict
     apart = left.relative(comparison.reference)[left.candidates.index("V_Br_q0:level-VBM")]
     times = re.search(
-        r"evidence is about (\d+) to 1 .* showed no CsPbBr3 .*: if that is (\d+) times as likely without", verdict
+        r"evidence is about (\d+) to 1 .* showed no CsPbBr3 .*; if that is (\d+) times as likely without", verdict
     )
     assert [float(x) for x in times.groups()] == pytest.approx([np.exp(-apart)] * 2, rel=0.35), "one digit"
     assert "microscopy" not in inclusion, "once is enough"

@@ -187,6 +187,18 @@ def test_the_width_of_a_strongly_coupled_line():
     assert lineshape(8.0, Coupling.of(0.01, 0.0), sigma_eV=0.004).fwhm_eV == pytest.approx(0.004 * 2.35482, rel=1e-3)
 
 
+def test_the_reflected_width():
+    """Of equal frequencies σ² = S (ħω)² coth(ħω/2kT), that of the line; of others it goes with the root of their ratio at low T."""
+    same = from_four_energies(5.0, 0.0, 0.4, 2.0, 2.4)
+    coupling = Coupling.of(same.ground.phonon_eV, same.huang_rhys_emission)
+    for temperature in (0.0, 300.0):
+        sigma = np.sqrt(coupling.variance_eV2(temperature))
+        assert same.reflected_fwhm_eV(temperature) == pytest.approx(2.354820 * sigma, rel=1e-5)
+    softer = from_four_energies(5.0, 0.0, 0.4, 2.0, 2.1)  # half the frequency before the emission
+    assert softer.reflected_fwhm_eV(0.0) / same.reflected_fwhm_eV(0.0) == pytest.approx(np.sqrt(2.0))
+    assert softer.reflected_fwhm_eV(3000.0) / same.reflected_fwhm_eV(3000.0) == pytest.approx(2.0, rel=1e-2)
+
+
 def test_many_equal_modes_are_one():
     one = lineshape(2.4, Coupling.of(0.015, 6.0), temperature_K=100, sigma_eV=0.004)
     many = lineshape(

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 from cells import HOLE, NAMES, WARM_K, eV, lowest_level, table
 from reports import Results
-from scipy.constants import Boltzmann, e
 from studies import diagrams, vertical_energies
 
-from midgap.defects.configuration_coordinate import ConfigurationCoordinate, curvature
 from midgap.defects.electrostatics import dielectric_tensor
 from midgap.defects.emission import Screening
 from midgap.defects.nonradiative import ANG3_IN_CM3, capture
@@ -109,7 +107,7 @@ def lines(results: Results) -> Iterator[str]:
                 f"{diagram.huang_rhys_emission:.0f}",
                 eV(diagram.emission_eV),
                 "no light" if warm is None else f"{1e3 * warm.fwhm_eV:.0f}",
-                "–" if warm is None else f"{1e3 * width_by_slope_eV(diagram, WARM_K):.0f}",
+                "–" if warm is None else f"{1e3 * diagram.reflected_fwhm_eV(WARM_K):.0f}",
             ]
         )
     heads = [
@@ -136,20 +134,6 @@ def modes(results: Results) -> Iterator[str]:
             cells = [f"{energies[0]:.1f}", f"{energies[-1]:.1f}", int(found.imaginary.sum())]
             rows.append([title, len(energies), *cells, way])
     yield from table(["", "modes", "lowest, meV", "highest, meV", "imaginary", "way from V⁰ if harmonic, eV"], rows)
-
-
-def width_by_slope_eV(diagram: ConfigurationCoordinate, temperature_K: float) -> float:
-    """Full width at half maximum of the reflection of the upper state's vibration at the lower state's slope.
-
-    σ = |dE/dQ| σ_Q with σ_Q² = ħ/(2ω) coth(ħω/2kT) of the upper state: no frequency of the lower state, which may be
-    far from a parabola, is needed. The slope is that of the polynomial through the lower state's points.
-    """
-    place = diagram.delta_q  # the diagram has the lower state's minimum at 0
-    q, energies = np.array(diagram.points_ground).T
-    slope = np.polynomial.Polynomial.fit(q, energies, min(3, len(q) - 1)).deriv()(place)
-    phonon = diagram.excited.phonon_eV
-    warmth = 0.5 * phonon / np.tanh(0.5 * phonon / (Boltzmann / e * temperature_K))
-    return float(np.sqrt(8.0 * np.log(2.0)) * abs(slope) * np.sqrt(warmth / curvature(phonon)))
 
 
 def lifetimes(results: Results) -> Iterator[str]:

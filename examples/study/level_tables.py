@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cells import HOLE, NAMES, WARM_K, eV, lowest_level, table, value
-from emission_tables import width_by_slope_eV
 from reports import Results
 
 from midgap.defects.emission_study import EmissionReport
@@ -57,7 +56,7 @@ def _widths(report: EmissionReport | None) -> str:
     if report is None:
         return "–"
     warm = next(line for line in report.lines if line.temperature_K == WARM_K)
-    low, high = sorted((width_by_slope_eV(report.diagram, WARM_K), warm.fwhm_eV))
+    low, high = sorted((report.diagram.reflected_fwhm_eV(WARM_K), warm.fwhm_eV))
     return f"{low:.2f} to {high:.2f}"
 
 

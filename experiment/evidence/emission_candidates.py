@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+
+import numpy as np
 
 from midgap.defects.emission_study import EmissionReport, emission_report
 from midgap.experiment.evidence.candidates import SILENT, Candidate
@@ -11,6 +14,13 @@ from midgap.experiment.evidence.predictions import Prediction, Uncertainty
 from midgap.structures.document import read_json
 
 ROOM_TEMPERATURE_K = 300.0
+STRONG = 10.0
+"""From this Huang-Rhys factor on a line has the width of a reflected vibration; weaker ones have single phonons."""
+REFLECTED = (
+    "; from the line of the lower state's frequency to the upper state's vibration reflected at the lower one's slope"
+)
+WIDTHS = 5
+"""So many widths stand for all between the two estimates."""
 
 
 def read_emission(path: Path) -> EmissionReport:
@@ -63,20 +73,24 @@ def from_emission(
     if line is None:
         missing["pl_fwhm_meV"] = "its line reaches below zero energy"
     else:
+        low, high = sorted(1e3 * width for width in (line.fwhm_eV, diagram.reflected_fwhm_eV(line.temperature_K)))
+        strong = diagram.huang_rhys_emission > STRONG
+        middle = math.sqrt(low * high) if strong else 1e3 * line.fwhm_eV
         width = Prediction(
             observable="pl_fwhm_meV",
-            value=1e3 * line.fwhm_eV,
+            value=middle,
+            alternatives=np.geomspace(low, high, WIDTHS) if strong else None,
             uncertainties=(
                 Uncertainty(
                     source="anharmonicity",
-                    value=None if relative is None else 1e3 * line.fwhm_eV * relative,
+                    value=None if relative is None else middle * relative,
                     note="what a cubic term would change of the effective mode, 1.5 times its relative error",
                 ),
                 Uncertainty(source="functional", note="forces of one theory"),
             ),
             basis=(
                 f"Huang-Rhys factor {report.coupling.total:.1f}, mean phonon {1e3 * report.coupling.mean_phonon_eV:.1f} meV, "
-                f"at {line.temperature_K:g} K"
+                f"at {line.temperature_K:g} K{REFLECTED if strong else ''}"
             ),
         )
         predictions.append(width)

@@ -51,7 +51,8 @@ def conventions(reference: Assumption) -> tuple[str, ...]:
         "lowest that was measured (0 if none was) to 1: an ensemble counts dark particles too, so that those that shine have no "
         f"lower one. A lower bound is taken as evenly spread, on a logarithmic scale, up to {AT_LEAST_REACH:g} times it.",
         f"Numbers by record and next steps assume for errors not estimated ± {reference.unknown_eV:g} eV on energies and a "
-        f"factor of {reference.unknown_factor:g} on linewidths and lifetimes, one standard deviation, either way. No one "
+        f"factor of {reference.unknown_factor:g} on linewidths and lifetimes, one standard deviation, either way. What lies "
+        f"within {FITS:g} σ fits. No one "
         "measured these: they stand between none and what would make all predictions alike, and every candidate is also "
         "told with the others.",
         "Observables are taken as independent of each other. Candidates are compared on what all of them predict, "
@@ -112,7 +113,7 @@ def _verdict(
     fitting = [c for c in counted if away[c.name] <= FITS and c.name in living]
     out = [c for c in counted if away[c.name] <= FITS and c not in fitting]
     others = [c for c in counted if away[c.name] > FITS]
-    ruled_out = _ruled_out(out, totals)
+    ruled_out = _ruled_out(out, totals, assumption)
     beside: Mapping[tuple[str, str], float] = {}
     if not fitting:
         nearest = min(counted, key=lambda c: away[c.name])
@@ -155,7 +156,7 @@ def _found(fitting: Sequence[Candidate], support: Sequence[float], seen: str, to
     if len(fitting) > 1:
         return _undecided(support, first, seen, totals)
     one = f"One candidate fits the {seen}, which makes it possible, not proven: {first.title}"
-    return f"{one}; but no number holds that {first.observed}" if first.observed else one
+    return f"{one}; but not in these numbers: {first.observed}" if first.observed else one
 
 
 def _undecided(support: Sequence[float], first: Candidate, seen: str, totals: Totals) -> str:
@@ -176,7 +177,7 @@ def _undecided(support: Sequence[float], first: Candidate, seen: str, totals: To
         return f"Not settled, leaning to {first.title}: {verdict}"
     even = f"if that is {times} times" if times else f"only if that is over {MOST_TIMES} times"
     return (
-        f"Not settled: {verdict}; but no number holds that {first.observed}: {even} as likely without this candidate as with "
+        f"Not settled: {verdict}; but not in these numbers: {first.observed}; {even} as likely without this candidate as with "
         "it, the odds are even"
     )
 
@@ -202,7 +203,7 @@ def _elsewhere(candidate: Candidate, totals: Totals, assumption: Assumption) -> 
     return f"measured, not computed: {' and '.join(said)}" if said else ""
 
 
-def _ruled_out(out: Sequence[Candidate], totals: Totals) -> str:
+def _ruled_out(out: Sequence[Candidate], totals: Totals, assumption: Assumption) -> str:
     """Candidates whose energy fits and what else was measured does not."""
     if not out:
         return ""
@@ -212,7 +213,8 @@ def _ruled_out(out: Sequence[Candidate], totals: Totals) -> str:
         names.append(f"{more} more")
     who = f"{'; '.join(names[:-1])}, and {names[-1]}" if len(names) > 1 else names[0]
     fit, each = ("fit", "each") if len(names) > 1 else ("fits", "it")
-    return f" {who} {fit} in energy, but {by} together speak over {MOST_TIMES} to 1 against {each}."
+    times = f"over {MOST_TIMES} to 1 against {each}{_if(assumption)}"
+    return f" {who} {fit} in energy, but {by} together speak {times}."
 
 
 def _one_sided(candidate: Candidate, residual: float) -> str:
@@ -264,7 +266,7 @@ def _off(others: Sequence[Candidate], away: Mapping[str, float], assumption: Ass
 def _if(assumption: Assumption) -> str:
     if not assumption.unknown_eV:
         return ", errors not estimated left out"
-    return f", if errors not estimated add ± {assumption.unknown_eV:g} eV"
+    return f", if errors not estimated add ± {assumption.unknown_eV:g} eV and ×÷ {assumption.unknown_factor:g}"
 
 
 def _with_energy(candidate: Candidate, assumption: Assumption) -> str:
