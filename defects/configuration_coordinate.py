@@ -192,6 +192,8 @@ class ConfigurationCoordinate(Document):
         Of the energy difference: corrections and alignment; None if not known.
     points_ground, points_excited
         What was computed, rows (Q, E).
+    basis
+        How the energies were computed, and where the uncertainty is from.
     """
 
     delta_q: PositiveFloat
@@ -203,6 +205,7 @@ class ConfigurationCoordinate(Document):
     excited_label: str = ""
     points_ground: tuple[tuple[float, float], ...] = ()
     points_excited: tuple[tuple[float, float], ...] = ()
+    basis: str = ""
     warnings: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
@@ -305,6 +308,7 @@ def from_four_energies(
     uncertainty_eV: float | None = None,
     ground_label: str = "",
     excited_label: str = "",
+    basis: str = "",
 ) -> ConfigurationCoordinate:
     """The diagram of each state's energy at its own and at the other's geometry, all on one scale.
 
@@ -331,6 +335,7 @@ def from_four_energies(
         excited_label=excited_label,
         points_ground=((0.0, ground_at_ground_eV), (delta_q, ground_at_excited_eV)),
         points_excited=((delta_q, excited_at_excited_eV), (0.0, excited_at_ground_eV)),
+        basis=basis,
     )
 
 

@@ -11,6 +11,7 @@ for emission, with ω → -ω for absorption. Modes keep their frequencies and d
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -189,7 +190,7 @@ def lineshape(
         within = energies > 0
         if shape[~within].sum() * step > 1e-3:
             raise NoLight(
-                f"A line at {zero_phonon_line_eV + centre:.2f} eV, {spread:.2f} eV wide, reaches below zero energy: there is no light."
+                f"A line at {zero_phonon_line_eV + centre:.2f} eV, {math.sqrt(8 * math.log(2)) * spread:.2f} eV wide, reaches below zero energy, where there is no light."
             )
         energies, shape = energies[within], shape[within] * energies[within] ** (3 if kind == "emission" else 1)
     keep = np.flatnonzero(shape > 1e-10 * shape.max())

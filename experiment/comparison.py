@@ -208,7 +208,10 @@ def compare(
     posterior = None if priors is None else odds(total, priors, closer)
     living = alive(candidates, total, closer, place, posterior)
     steps = next_steps(candidates, living, data, assumptions[place])
-    said = statements(candidates, together, evidence, closer, levels, assumptions[place], place, living, steps)
+    others_computed = () if published is None else published_rows(levels, published)
+    said = statements(
+        candidates, together, evidence, closer, levels, assumptions[place], place, living, steps, others_computed
+    )
     return Comparison(
         material=material,
         source=records.source,
@@ -226,7 +229,7 @@ def compare(
         odds=posterior,
         next_steps=steps,
         unrated=unrated(candidates, living),
-        published=() if published is None else published_rows(levels, published),
+        published=others_computed,
         published_source=Source() if published is None else published.source,
         caveats=_caveats(levels, records, material, set(models)),
         conventions=conventions(assumptions[place]),

@@ -137,7 +137,7 @@ def sensitivity_plot(ax: Axes, comparison: Comparison) -> Axes:
     ax.set_xticks(x, [f"{a.unknown_eV:g} eV\n×÷ {a.unknown_factor:g}" for a in comparison.assumptions])
     ax.margins(y=0.15)
     if below.min() < LOWEST:
-        ax.set_ylim(bottom=LOWEST)
+        ax.set_ylim(LOWEST, -0.1 * LOWEST)
     _legend_above(ax, 1 if len(names) > 2 else 2)
     return dress(ax, "Assumed for errors not estimated", "ln evidence, best = 0")
 

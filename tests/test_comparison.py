@@ -139,7 +139,7 @@ def test_the_printed_numbers_give_the_residual():
 
 
 def test_answer_names_what_fits_and_what_is_undecided():
-    verdict, *fitting, measured, computed, following = compare(example(), PL).statements
+    verdict, *fitting, measured, computed, published, following = compare(example(), PL).statements
     assert verdict.startswith("Undecided: two candidates fit the band in which light was detected")
     level_, inclusion = sorted(fitting, reverse=True)
     assert level_ == "V_Br⁰ · 21 atoms, singly occupied level → VBM: 2.44 ± 0.06 (known) ± 0.20 (assumed) eV."
@@ -148,6 +148,7 @@ def test_answer_names_what_fits_and_what_is_undecided():
     assert "The other 3 candidates are" in verdict
     assert "5 transitions, of which 4 count as candidates" in computed
     assert measured.startswith("Measured: light was detected in the band")
+    assert "level of the Br vacancy above the VBM 2.4 eV, ours" in published and "2.44 (V_Br⁰ · 21 atoms)" in published
     assert following.startswith("Next: compute the")
 
 

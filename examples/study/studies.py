@@ -130,12 +130,15 @@ def diagrams(
         name = f"{SIGNS[excited]}_to_{SIGNS[ground]}"
         vertical = f"{carrier}_emission_eV"
         error = None if smaller is None else abs(one[vertical] - smaller[vertical])
+        basis = f"{one['energy_theory']}, {one['atoms']} atoms, both ends of the way; images taken off by the dielectric constants of the study"
+        if smaller is not None:
+            basis += f"; ±: difference of the vertical energy to that in {smaller['atoms']} atoms"
         energies = (0.0, gains[ground], zero, zero + gains[excited])
         labels = {
             "excited_label": f"V{RAISED[SIGNS[excited]]} + {carrier}",
             "ground_label": f"V{RAISED[SIGNS[ground]]}",
         }
-        yield name, from_four_energies(one["delta_q_amu_ang"], *energies, uncertainty_eV=error, **labels)
+        yield name, from_four_energies(one["delta_q_amu_ang"], *energies, uncertainty_eV=error, basis=basis, **labels)
 
 
 def _four(results: Path, size: str, charge: int) -> dict[str, FinishedCalculation] | None:

@@ -67,7 +67,8 @@ def from_emission(
                 source="electron-hole attraction", effect="lowers", note="the carrier is at the band edge, free"
             ),
         ),
-        basis=f"vertical, {zero}" if line is None else f"maximum of the line at {line.temperature_K:g} K, {zero}",
+        basis=(f"vertical, {zero}" if line is None else f"maximum of the line at {line.temperature_K:g} K, {zero}")
+        + (f"; {diagram.basis}" if diagram.basis else ""),
     )
     predictions, missing = [energy], dict(SILENT)
     if line is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from types import MappingProxyType
 
 from midgap.defects.report import Levels
@@ -15,6 +16,7 @@ from midgap.experiment.evidence.next_step import NextStep
 from midgap.experiment.evidence.observables import OBSERVABLES
 from midgap.experiment.evidence.odds import Totals
 from midgap.experiment.evidence.predictions import AT_LEAST_REACH, Assumption
+from midgap.experiment.evidence.published import Row
 from midgap.experiment.evidence.stated import measured, number_text, predicted, signed, text
 from midgap.experiment.photon_energy import wavelength_nm
 
@@ -78,8 +80,9 @@ def statements(
     reference: int,
     living: Mapping[str, float],
     steps: Sequence[NextStep],
+    published: Sequence[Row],
 ) -> tuple[str, ...]:
-    """What fits and what is undecided, each that fits; what was measured; what was computed; what to do next."""
+    """What fits and what is undecided, each that fits; what was measured, computed and published; what to do next."""
     energy = next((ensemble for ensemble in ensembles if ensemble.observable == ENERGY), None)
     if energy is None:
         verdict = [
@@ -89,7 +92,7 @@ def statements(
         seen = "band in which light was detected" if energy.from_band else "measured PL energy"
         verdict = _verdict(candidates, evidence, totals, assumption, reference, living, seen)
     more = [e for e in ensembles if e.observable in totals.observables and e.observable != ENERGY]
-    said = [*verdict, _measured(energy, more), _computed(candidates, levels)]
+    said = [*verdict, _measured(energy, more), _computed(candidates, levels), _published(published, levels)]
     if steps:
         said.append(f"Next: {steps[0].sentence}.")
     return tuple(sentence for sentence in said if sentence)
@@ -129,7 +132,7 @@ def _verdict(
     for c in (*fitting[:NAMED], *out[:NAMED]):
         unnumbered = f"; not in the numbers: {c.observed}" if c.observed and c.observed not in found else ""
         told.append(f"{_told(c, residual[c.name] or 0.0, evidence, totals, assumption, beside)}{unnumbered}.")
-    return [f"{found}.{ruled_out}{_off(others, away, assumption)}", *told]
+    return [f"{found}.{ruled_out}{_off(others, away, '' if out else _if(assumption))}", *told]
 
 
 def _told(
@@ -254,13 +257,13 @@ def _side(residual: float) -> str:
     return "above" if residual > 0 else "below"
 
 
-def _off(others: Sequence[Candidate], away: Mapping[str, float], assumption: Assumption) -> str:
+def _off(others: Sequence[Candidate], away: Mapping[str, float], condition: str) -> str:
     if not others:
         return ""
     low, high = min(away[c.name] for c in others), max(away[c.name] for c in others)
     far = f"{low:.1f} σ" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f} σ"
     who = f"The other {len(others)} candidates are" if len(others) > 1 else f"{others[0].title} is"
-    return f" {who} {far} off{_if(assumption)}."
+    return f" {who} {far} off{condition}."
 
 
 def _if(assumption: Assumption) -> str:
@@ -327,3 +330,19 @@ def _computed(candidates: Sequence[Candidate], levels: Levels) -> str:
     n += (";" if n else "") + f" {lines} emission{'s' if lines > 1 else ''} by total energies" if lines else ""
     where = f" ({how}{cells})" if how or cells else ""
     return f"Computed: {what}, at {theory.label}{where}{host}.{n + '.' if n else ''}"
+
+
+def _published(rows: Sequence[Row], levels: Levels) -> str:
+    """What others computed, and ours of the largest cell."""
+    sizes = {model.name: len(model.structure) for model in levels.models}
+    said = []
+    for quantity, group in groupby((row for row in rows if row.ours_eV is not None), key=lambda row: row.quantity):
+        ours = list(group)
+        largest = max(sizes.get(row.model, 0) for row in ours)
+        by_model = groupby((row for row in ours if sizes.get(row.model, 0) == largest), key=lambda row: row.label)
+        found = ", ".join(
+            f"{' and '.join(number_text(row.ours_eV or 0.0, 2) for row in levels_)} ({label})"
+            for label, levels_ in by_model
+        )
+        said.append(f"{quantity[:1].lower()}{quantity[1:]} {ours[0].published_eV:g} eV, ours {found}")
+    return f"Published, computed: {'; '.join(said)}." if said else ""
