@@ -13,19 +13,10 @@ from midgap.experiment.comparison import Comparison
 from midgap.experiment.evidence.likelihoods import Evidence
 from midgap.experiment.evidence.observables import OBSERVABLES
 from midgap.experiment.evidence.odds import ALIVE
-from midgap.report.palette import CONDUCTION, INK, LEVEL, LINE, MUTED, PAPER, PUBLISHED, THIRD, VALENCE
-from midgap.report.plotting import SMALL, dress
+from midgap.report.palette import CONDUCTION, INK, LINE, MUTED, PAPER
+from midgap.report.plotting import LINES, SMALL, dress, legend_above
 from midgap.report.typography import brief, mathtext
 
-LINES = (
-    (LEVEL, "solid", "o"),
-    (PUBLISHED, (0, (5, 2)), "s"),
-    (THIRD, (0, (1.5, 1.5)), "^"),
-    (MUTED, (0, (6, 2, 1.5, 2)), "D"),
-    (INK, (0, (3, 1)), "v"),
-    (VALENCE, (0, (8, 2)), "P"),
-)
-"""Colour, dashes and marker together, so that lines are told apart in grey too."""
 STROKES = 3
 """Of fewer records the mark of their mean hides what they are."""
 NEAREST, FARTHEST = 3.0, 10.0
@@ -56,23 +47,10 @@ def residual_plot(ax: Axes, comparison: Comparison) -> Axes:
     ax.set_yticks(range(len(rows)), [mathtext(brief(row.title)) for row in rows])
     ax.set(xlim=(-far - 0.5, far + 0.5), ylim=(len(rows) - 0.45, -0.55))
     if used:
-        _legend_above(ax, min(len(used), 4), handletextpad=0.2)
+        legend_above(ax, min(len(used), 4), handletextpad=0.2)
     dress(ax, "Measured less predicted (standard deviations)", "")
     ax.tick_params(axis="y", length=0, labelsize=SMALL)
     return ax
-
-
-def _legend_above(ax: Axes, ncols: int, **style: float) -> None:
-    above = (0.5, 1.0)
-    ax.legend(
-        frameon=False,
-        fontsize=SMALL,
-        labelcolor=INK.light,
-        ncols=ncols,
-        loc="lower center",
-        bbox_to_anchor=above,
-        **style,
-    )
 
 
 def reach(comparison: Comparison) -> float:
@@ -138,7 +116,7 @@ def sensitivity_plot(ax: Axes, comparison: Comparison) -> Axes:
     ax.margins(y=0.15)
     if below.min() < LOWEST:
         ax.set_ylim(LOWEST, -0.1 * LOWEST)
-    _legend_above(ax, 1 if len(names) > 2 else 2)
+    legend_above(ax, 1 if len(names) > 2 else 2)
     return dress(ax, "Assumed for errors not estimated", "ln evidence, best = 0")
 
 

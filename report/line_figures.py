@@ -13,11 +13,9 @@ from midgap.experiment.evidence.candidates import Candidate
 from midgap.experiment.evidence.predictions import Assumption, Prediction
 from midgap.experiment.records import Quantity
 from midgap.experiment.spectral_lines import Line
-from midgap.report.palette import CONDUCTION, INK, LEVEL, LINE, MUTED, PAPER, PL, PL_BAND, PUBLISHED, VALENCE
-from midgap.report.plotting import SMALL, dress
+from midgap.report.palette import CONDUCTION, LEVEL, LINE, MUTED, PAPER, PL, PL_BAND, VALENCE
+from midgap.report.plotting import LINES, SMALL, dress, legend_above
 from midgap.report.typography import brief, mathtext
-
-DASHES = ((0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 
 
 def measured_lines(
@@ -37,17 +35,18 @@ def measured_lines(
         ax.plot(line.x, line.intensity / top, ".", color=VALENCE.light, markersize=2.5)
         ax.plot(line.x, line.fitted / top, color=PL.light, linewidth=1.5, label=f"{mathtext(brief(name))}, measured")
     for i, (name, shape) in enumerate(computed):
+        colour, dash, _ = LINES[1 + i % (len(LINES) - 1)]  # the first is solid, as a measured line is
         ax.plot(
             shape.energies_eV,
             shape.intensity_per_eV / shape.intensity_per_eV.max(),
-            color=(LEVEL.light, PUBLISHED.light, MUTED.light)[i % 3],
-            linestyle=DASHES[i % 3],
+            color=colour.light,
+            linestyle=dash,
             linewidth=1.3,
             label=f"{mathtext(brief(name))}, computed, {shape.temperature_K:g} K",
         )
     if spectra or computed:
-        ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK.light, loc="upper left")
-    ax.set(ylim=(0, 1.42), yticks=[])
+        legend_above(ax, 2, "lower right")
+    ax.set(ylim=(0, 1.1), yticks=[])
     return dress(ax, "Photon energy (eV)", "PL (norm.)")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Literal
 
 import matplotlib
 import numpy as np
@@ -12,12 +13,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from midgap.experiment.records import Quantity
-from midgap.report.palette import INK
+from midgap.report.palette import INK, LEVEL, MUTED, PUBLISHED, THIRD, VALENCE
 from midgap.structures.document import write_atomic
 from midgap.structures.errors import InputError
 
 SMALL, NORMAL = 8.0, 9.0
 """Sizes of type, points; nothing is smaller, and the page shows a point as at least 1.63 px: 13 px."""
+LINES = (
+    (LEVEL, "solid", "o"),
+    (PUBLISHED, (0, (5, 2)), "s"),
+    (THIRD, (0, (1.5, 1.5)), "^"),
+    (MUTED, (0, (6, 2, 1.5, 2)), "D"),
+    (INK, (0, (3, 1)), "v"),
+    (VALENCE, (0, (8, 2)), "P"),
+)
+"""Colour, dashes and marker together, so that lines are told apart in grey too."""
 
 
 def dress(ax: Axes, x: str, y: str) -> Axes:
@@ -64,3 +74,18 @@ def save_picture(figure: Figure, path: Path | str) -> Path:
     with matplotlib.rc_context({"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "midgap"}):
         figure.savefig(stream, format=kind, dpi=300 if kind == "png" else 200, metadata=undated)
     return write_atomic(path, stream.getvalue())
+
+
+def legend_above(
+    ax: Axes, ncols: int, where: Literal["lower center", "lower right"] = "lower center", **style: float
+) -> None:
+    """A legend over the axes, where no curve is."""
+    ax.legend(
+        frameon=False,
+        fontsize=SMALL,
+        labelcolor=INK.light,
+        ncols=ncols,
+        loc=where,
+        bbox_to_anchor=(1.0 if where == "lower right" else 0.5, 1.0),
+        **style,
+    )
