@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat
 from pymatgen.core import IMolecule, IStructure
-from scipy.constants import Boltzmann, angstrom, atomic_mass, e, hbar
+from scipy.constants import angstrom, atomic_mass, e, hbar
 
+from midgap.defects.lineshape import FWHM_PER_SIGMA, KT_PER_K_EV
 from midgap.structures.document import Document
 from midgap.structures.errors import InputError
 
@@ -275,8 +276,8 @@ class ConfigurationCoordinate(Document):
         phonon = self.excited.phonon_eV
         warmth = 0.5 * phonon
         if temperature_K > 0:
-            warmth /= np.tanh(0.5 * phonon / (Boltzmann / e * temperature_K))
-        return float(np.sqrt(8.0 * np.log(2.0)) * abs(slope) * np.sqrt(warmth / curvature(phonon)))
+            warmth /= np.tanh(0.5 * phonon / (KT_PER_K_EV * temperature_K))
+        return float(FWHM_PER_SIGMA * abs(slope) * np.sqrt(warmth / curvature(phonon)))
 
     @property
     def crossing_eV(self) -> float | None:

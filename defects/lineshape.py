@@ -22,6 +22,7 @@ from midgap.structures.document import Document, FloatArray
 from midgap.structures.errors import InputError
 
 KT_PER_K_EV = Boltzmann / e
+FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))
 
 TAIL = 12.0
 """The spectrum is computed over so many standard deviations beyond its mean, and so many phonons more."""
@@ -190,7 +191,7 @@ def lineshape(
         within = energies > 0
         if shape[~within].sum() * step > 1e-3:
             raise NoLight(
-                f"A line at {zero_phonon_line_eV + centre:.2f} eV, {math.sqrt(8 * math.log(2)) * spread:.2f} eV wide, reaches below zero energy, where there is no light."
+                f"A line at {zero_phonon_line_eV + centre:.2f} eV, {FWHM_PER_SIGMA * spread:.2f} eV wide, reaches below zero energy, where there is no light."
             )
         energies, shape = energies[within], shape[within] * energies[within] ** (3 if kind == "emission" else 1)
     keep = np.flatnonzero(shape > 1e-10 * shape.max())

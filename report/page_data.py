@@ -13,6 +13,7 @@ from midgap.defects.report import Levels
 from midgap.experiment.comparison import SMALLEST_PART, Comparison
 from midgap.experiment.evidence import stated
 from midgap.experiment.evidence.ensembles import Ensemble
+from midgap.experiment.evidence.likelihoods import apart_from
 from midgap.experiment.evidence.observables import OBSERVABLES, measured
 from midgap.experiment.evidence.odds import Totals
 from midgap.experiment.evidence.predictions import Assumption
@@ -115,13 +116,10 @@ def _parts(comparison: Comparison) -> dict[str, dict[str, float]]:
     totals, a = comparison.narrowed, comparison.reference
     if len(totals.candidates) < 2:
         return {}
-    ln: dict[tuple[str, str], float] = {
-        (e.candidate, e.observable): float(e.log_evidence[a]) for e in comparison.evidence
-    }
     best = totals.candidates[int(totals.log_evidence[a].argmax())]
+    apart = apart_from(best, comparison.evidence, a)
     return {
-        name: {observable: ln[name, observable] - ln[best, observable] for observable in totals.observables}
-        for name in totals.candidates
+        name: {observable: apart[name, observable] for observable in totals.observables} for name in totals.candidates
     }
 
 

@@ -104,6 +104,16 @@ def evidence_of(
     return tuple(found)
 
 
+def apart_from(name: str, evidence: Sequence[Evidence], assumption: int) -> dict[tuple[str, str], float]:
+    """By candidate and observable: ln evidence less that of the named candidate, where this has it."""
+    own = {e.observable: e.log_evidence[assumption] for e in evidence if e.candidate == name}
+    return {
+        (e.candidate, e.observable): float(e.log_evidence[assumption] - own[e.observable])
+        for e in evidence
+        if e.observable in own
+    }
+
+
 def missing(candidates: Sequence[Candidate], data: dict[str, Data], records: Records) -> Iterator[Missing]:
     """What was not measured though something predicts it, and what was measured though a candidate is silent."""
     predicted = {p.observable for c in candidates for p in c.predictions}

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from types import MappingProxyType
 
 from midgap.defects.report import Levels
 from midgap.experiment.evidence.candidates import Candidate, best_theory
 from midgap.experiment.evidence.ensembles import Ensemble
-from midgap.experiment.evidence.likelihoods import Evidence
+from midgap.experiment.evidence.likelihoods import Evidence, apart_from
 from midgap.experiment.evidence.method import method
 from midgap.experiment.evidence.next_step import NextStep
 from midgap.experiment.evidence.observables import OBSERVABLES
@@ -126,7 +125,7 @@ def _verdict(
     else:
         best = dict(zip(totals.candidates, totals.relative(reference), strict=True)) if totals.candidates else {}
         fitting.sort(key=lambda c: -best.get(c.name, 0.0))
-        beside = _beside(fitting[0], evidence, reference)
+        beside = apart_from(fitting[0].name, evidence, reference)
         found = _found(fitting, [best.get(c.name, 0.0) for c in fitting], seen, totals)
     told = []
     for c in (*fitting[:NAMED], *out[:NAMED]):
@@ -185,16 +184,6 @@ def _undecided(support: Sequence[float], first: Candidate, seen: str, totals: To
     )
 
 
-def _beside(first: Candidate, evidence: Sequence[Evidence], reference: int) -> dict[tuple[str, str], float]:
-    """By candidate and observable: ln evidence less that of the first candidate."""
-    own = {e.observable: e.log_evidence[reference] for e in evidence if e.candidate == first.name}
-    return {
-        (e.candidate, e.observable): float(e.log_evidence[reference] - own[e.observable])
-        for e in evidence
-        if e.observable in own and e.candidate != first.name
-    }
-
-
 def _elsewhere(candidate: Candidate, totals: Totals, assumption: Assumption) -> str:
     """What enters the evidence and was not computed."""
     found = [candidate.prediction(name) for name in totals.observables if name != ENERGY]
@@ -236,7 +225,7 @@ def _against(
     evidence: Sequence[Evidence],
     totals: Totals,
     assumption: Assumption,
-    beside: Mapping[tuple[str, str], float] = MappingProxyType({}),
+    beside: Mapping[tuple[str, str], float],
 ) -> str:
     """What else was measured and lies far from what it predicts, or adds to the evidence."""
     far = []
@@ -246,8 +235,8 @@ def _against(
             continue
         if abs(residual) > (WORTH_SAYING if one.observable in totals.observables else FITS):
             stated = text(predicted(prediction, assumption, words=True))
-            ln = beside.get((candidate.name, one.observable))
-            adds = "" if ln is None or one.observable not in totals.observables else f" (ln evidence {signed(ln)})"
+            ln = beside.get((candidate.name, one.observable), 0.0)
+            adds = f" (ln evidence {signed(ln)})" if ln and one.observable in totals.observables else ""
             label = OBSERVABLES[one.observable].label
             far.append(f"{label}, {stated}, measured {abs(residual):.1f} σ {_side(residual)}{adds}")
     return f"against it speaks its {' and its '.join(far)}" if far else ""
