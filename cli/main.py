@@ -39,6 +39,7 @@ from midgap.cli import (
     submit,
 )
 from midgap.cli.results import STOPPED
+from midgap.structures.interrupts import asked, end_on
 
 app = typer.Typer(
     name="midgap",
@@ -87,11 +88,13 @@ def main() -> None:
     """Run a command; a failure is one sentence on stderr and exit code 2 (bad input) or 1 (failed)."""
     # What jobflow-remote is to change before 2028 is not for whoever submits a flow.
     warnings.filterwarnings("ignore", category=FutureWarning, module="jobflow_remote")
-    signal.signal(signal.SIGTERM, _end)
+    end_on(signal.SIGINT, signal.SIGTERM)
     try:
-        app(standalone_mode=True)
-    except KeyboardInterrupt:
-        _fail(STOPPED, 130)
+        try:
+            app(standalone_mode=True)
+        finally:
+            if (number := asked()) is not None:
+                _fail(STOPPED, 128 + number)
     except OSError as error:
         if os.environ.get("MIDGAP_DEBUG"):
             raise
@@ -103,11 +106,6 @@ def main() -> None:
         if os.environ.get("MIDGAP_DEBUG") or not isinstance(error, (InputError, ComputationError)):
             raise
         _fail(str(error), 2 if isinstance(error, InputError) else 1)
-
-
-def _end(number: int, _: object) -> None:
-    """As an interrupt does: what is being written is taken away again."""
-    raise SystemExit(128 + number)
 
 
 def _fail(sentence: str, code: int) -> None:

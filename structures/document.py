@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticSerializationError
 from pymatgen.core import IMolecule, IStructure
 
 from midgap.structures.errors import InputError, one_line
@@ -143,7 +144,13 @@ class Document(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         head = {"schema": self.schema_name(), "schema_version": self.SCHEMA_VERSION}
-        return head | self.model_dump(mode="json")
+        try:
+            return head | self.model_dump(mode="json")
+        except PydanticSerializationError as error:
+            # pydantic makes one of an interrupt too.
+            if isinstance(error.__cause__, (KeyboardInterrupt, SystemExit)):
+                raise error.__cause__ from None
+            raise
 
     def as_dict(self) -> dict[str, Any]:
         """What monty, and with it jobflow, calls."""

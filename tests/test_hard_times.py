@@ -132,6 +132,59 @@ def test_what_is_broken_off_while_it_writes_leaves_whole_files_and_then_ends_as_
         assert {path.relative_to(out): path.read_bytes() for path in out.iterdir()} == whole
 
 
+def test_an_interrupt_that_compiled_code_makes_into_an_error_is_still_one(tmp_path):
+    """In a document's serializer, where pydantic answers with an error of its own; of a library; one that is dropped."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, signal, sys, time\n"
+        "import typer\n"
+        "from typing import Annotated\n"
+        "from pydantic import PlainSerializer\n"
+        "from midgap.cli import main\n"
+        "from midgap.structures.document import Document\n"
+        "def stop(value=None):\n"
+        "    os.kill(os.getpid(), getattr(signal, sys.argv[2]))\n"
+        "class Written(Document):\n"
+        "    field: Annotated[int, PlainSerializer(stop)] = 1\n"
+        "@main.app.command('document')\n"
+        "def document(which: str):\n"
+        "    try:\n"
+        "        Written().to_dict()\n"
+        "    except (KeyboardInterrupt, SystemExit):\n"
+        "        print('itself')\n"
+        "        raise\n"
+        "@main.app.command('library')\n"
+        "def library(which: str):\n"
+        "    try:\n"
+        "        stop()\n"
+        "    except (KeyboardInterrupt, SystemExit):\n"
+        "        raise ImportError('initialization failed')\n"
+        "class Dropping:\n"
+        "    def __del__(self):\n"
+        "        stop()\n"
+        "@main.app.command('dropped')\n"
+        "def dropped(which: str):\n"
+        "    Dropping()\n"
+        "    print('dropped', flush=True)\n"
+        "    time.sleep(30)\n"
+        "    print('slept')\n"
+        "main.main()\n"
+    )
+    for where, shown in (("document", "itself\n"), ("library", ""), ("dropped", "dropped\n")):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            ended = subprocess.run(
+                [sys.executable, str(script), where, number.name],
+                capture_output=True,
+                text=True,
+                timeout=1200,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            )
+            assert (ended.returncode, ended.stdout) == (128 + number, shown), ended.stderr
+            assert ended.stderr.splitlines() == [
+                "midgap: Stopped. What is finished is kept; the same command goes on from here."
+            ]
+
+
 def test_two_builds_in_one_folder_and_two_beside_it(tmp_path):
     folders = ["one", "one", "two"]
     running = [

@@ -37,6 +37,14 @@ def fail(flag, *_):
 
 
 @job
+def nap_below_compiled_code(seconds):
+    try:
+        time.sleep(seconds)
+    except BaseException:
+        raise ImportError("initialization failed") from None
+
+
+@job
 def crash(*_):
     os.kill(os.getpid(), signal.SIGSEGV)
 
@@ -164,15 +172,15 @@ SCRIPT = textwrap.dedent(
     import sys
     from pathlib import Path
     sys.path.insert(0, {tests!r})
-    from test_local_runner import small_dynamic_flow
+    from test_local_runner import *
     from midgap.workflows.local import run_flow
-    print(run_flow(small_dynamic_flow({seconds}), Path(sys.argv[1]), cores=2).output)
+    print(run_flow({flow}, Path(sys.argv[1]), cores=2).output)
     """
 )
 
 
-def _begin(folder: Path, seconds: float) -> subprocess.Popen:
-    script = SCRIPT.format(tests=str(Path(__file__).parent), seconds=seconds)
+def _begin(folder: Path, flow: str) -> subprocess.Popen:
+    script = SCRIPT.format(tests=str(Path(__file__).parent), flow=flow)
     return subprocess.Popen(
         [sys.executable, "-c", script, str(folder)],
         stdout=subprocess.PIPE,
@@ -200,18 +208,18 @@ def _is_home(path: Path, document: dict) -> bool:
 
 def test_killed_at_any_moment(tmp_path):
     for wait in (0.3, 1.6, 2.2, 2.7):
-        process = _begin(tmp_path, 0.5)
+        process = _begin(tmp_path, "small_dynamic_flow(0.5)")
         time.sleep(wait)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    process = _begin(tmp_path, 0.5)
+    process = _begin(tmp_path, "small_dynamic_flow(0.5)")
     out, err = process.communicate(timeout=60)
     assert out.decode().split() == ["25"], err.decode()
     _whole(tmp_path)
 
 
 def test_second_run_in_a_folder_is_refused(tmp_path):
-    process = _begin(tmp_path, 20.0)
+    process = _begin(tmp_path, "small_dynamic_flow(20.0)")
     while not (tmp_path / "jobs").exists():
         time.sleep(0.05)
     with pytest.raises(InputError, match=f"worked on by process {process.pid}"):
@@ -219,3 +227,15 @@ def test_second_run_in_a_folder_is_refused(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert b"KeyboardInterrupt" in err
+
+
+def test_a_job_that_is_told_to_end_has_not_failed(tmp_path):
+    """Whatever comes out of it then."""
+    process = _begin(tmp_path, "Flow([nap_below_compiled_code(60.0)])")
+    while not (found := list(tmp_path.glob("jobs/*/attempts.jsonl"))):
+        time.sleep(0.05)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert [line["event"] for line in attempts(found[0].parent)] == ["started", "interrupted"]
+    assert not (found[0].parent / "error.json").exists()

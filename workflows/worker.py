@@ -25,6 +25,7 @@ from typing import Any
 
 from midgap.structures.document import read_json, write_atomic
 from midgap.structures.errors import ComputationError, InputError
+from midgap.structures.interrupts import asked, end_on
 from midgap.workflows.processes import death_with_parent
 
 JOB, RESPONSE, ERROR, LOG, ATTEMPTS = "job.json", "response.json", "error.json", "job.log", "attempts.jsonl"
@@ -105,10 +106,9 @@ def _attempt(folder: Path, threads: int) -> int:
         try:
             perform(folder)
             outcome = "ended"
-        except SystemExit:
-            outcome = "interrupted"
-            raise
         finally:
+            if asked() and outcome == "failed":
+                outcome = "interrupted"
             own, engines = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
             note(
                 folder,
@@ -117,9 +117,9 @@ def _attempt(folder: Path, threads: int) -> int:
                 engine_cpu_s=round(engines.ru_utime + engines.ru_stime, 3),
             )
         return 0
-    except SystemExit as request:
-        return request.code if isinstance(request.code, int) else EXIT_FAILED
     except BaseException as error:
+        if number := asked():
+            return 128 + number
         traceback.print_exc()
         if isinstance(error, OSError) and error.errno in FULL:
             return EXIT_NO_SPACE
@@ -135,10 +135,6 @@ def _attempt(folder: Path, threads: int) -> int:
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
-
-
-def _end_on_request(*_: object) -> None:
-    raise SystemExit(128 + signal.SIGTERM)
 
 
 class Server:
@@ -189,7 +185,7 @@ class Server:
                 os.setpgid(0, 0)
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                signal.signal(signal.SIGTERM, _end_on_request)
+                end_on(signal.SIGTERM)
                 for inherited in (self.channel, self.wakeup, self.alarm):
                     inherited.close()
                 code = _attempt(Path(folder), threads)
