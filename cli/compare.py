@@ -277,6 +277,7 @@ def _published_line(row: Row) -> tuple[str, ...]:
 def _print_evidence(console: Console, comparison: Comparison) -> None:
     from itertools import groupby
 
+    from midgap.experiment.evidence.likelihoods import uncounted
     from midgap.experiment.evidence.observables import OBSERVABLES
     from midgap.experiment.evidence.stated import measured, predicted, signed, text
 
@@ -284,7 +285,7 @@ def _print_evidence(console: Console, comparison: Comparison) -> None:
     assumption = comparison.assumptions[comparison.reference]
     console.print("Candidates and what was measured (± known ± assumed for errors not estimated)", style="bold")
     found = [(p.observable, c, p) for c in comparison.candidates for p in c.predictions]
-    order = list(OBSERVABLES)
+    order, left_out = list(OBSERVABLES), uncounted(comparison.evidence)
     for name, group in groupby(sorted(found, key=lambda row: order.index(row[0])), key=lambda row: row[0]):
         observable, ensemble = OBSERVABLES[name], comparison.ensemble(name)
         mean = "not measured" if ensemble is None else text(measured(ensemble, unit=False))
@@ -293,6 +294,8 @@ def _print_evidence(console: Console, comparison: Comparison) -> None:
             title += f", {ensemble.n} records"
         if ensemble is not None and ensemble.note:
             title += f" ({ensemble.note})"
+        if name in left_out:
+            title += f"; not counted beside {left_out[name]}"
         lines, inside = [], []
         for _, candidate, prediction in group:
             evidence = comparison.of(candidate.name, name)

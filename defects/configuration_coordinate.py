@@ -22,6 +22,9 @@ from midgap.structures.errors import InputError
 ENERGY_OF_ROOT_CURVATURE = float(hbar * np.sqrt(e / atomic_mass) / angstrom / e)
 """ħω in eV of a curvature of 1 eV/(amu Å²)."""
 
+CORRECTIONS = "corrections and alignment"
+"""The usual source of an error of charged cells' energies."""
+
 MOVED_TOO_FAR_ANG = 3.0
 
 
@@ -190,7 +193,9 @@ class ConfigurationCoordinate(Document):
     energy_difference_eV
         Minimum of the excited state above that of the ground state, without zero-point energy.
     uncertainty_eV
-        Of the energy difference: corrections and alignment; None if not known.
+        Of the energy difference; None if not known.
+    uncertainty_source
+        What it is the error of.
     points_ground, points_excited
         What was computed, rows (Q, E).
     basis
@@ -202,6 +207,7 @@ class ConfigurationCoordinate(Document):
     excited: Parabola
     energy_difference_eV: float
     uncertainty_eV: float | None = None
+    uncertainty_source: str = CORRECTIONS
     ground_label: str = ""
     excited_label: str = ""
     points_ground: tuple[tuple[float, float], ...] = ()
@@ -265,19 +271,15 @@ class ConfigurationCoordinate(Document):
         """Width of the emission as the upper state's vibration reflected at the lower one's slope, FWHM.
 
         σ = |dE/dQ| σ_Q with σ_Q² = ħ/(2ω) coth(ħω/2kT) of the upper state (Lax, J. Chem. Phys. 20, 1752 (1952)):
-        for strong coupling, and unlike a line of one frequency true where the two states have different ones. The
-        slope is that of a polynomial through the lower state's points, or of its parabola where these are its two
-        ends.
+        for strong coupling, and unlike a line of one frequency true where the two states have different ones.
         """
-        slope = curvature(self.ground.phonon_eV) * self.delta_q
-        if len(self.points_ground) > 2:
-            q, energies = np.array(self.points_ground).T
-            slope = float(np.polynomial.Polynomial.fit(q, energies, min(3, len(q) - 1)).deriv()(self.delta_q))
-        phonon = self.excited.phonon_eV
-        warmth = 0.5 * phonon
-        if temperature_K > 0:
-            warmth /= np.tanh(0.5 * phonon / (KT_PER_K_EV * temperature_K))
-        return float(FWHM_PER_SIGMA * abs(slope) * np.sqrt(warmth / curvature(phonon)))
+        slope = _slope(self.ground, self.points_ground, self.delta_q)
+        return _reflected_fwhm_eV(slope, self.excited.phonon_eV, temperature_K)
+
+    def absorbed_fwhm_eV(self, temperature_K: float) -> float:
+        """Width of the absorption likewise: the lower state's vibration at the upper one's slope, FWHM."""
+        slope = _slope(self.excited, self.points_excited, 0.0)
+        return _reflected_fwhm_eV(slope, self.ground.phonon_eV, temperature_K)
 
     @property
     def crossing_eV(self) -> float | None:
@@ -290,6 +292,22 @@ class ConfigurationCoordinate(Document):
         roots = np.roots([g - x, 2 * x * self.delta_q, -self.energy_difference_eV - x * self.delta_q**2])
         real = [float(root.real) for root in np.atleast_1d(roots) if abs(root.imag) < 1e-9]
         return min((x * (q - self.delta_q) ** 2 for q in real), default=None)
+
+
+def _slope(parabola: Parabola, points: Sequence[tuple[float, float]], place: float) -> float:
+    """dE/dQ, of a polynomial through the points, or of the parabola where these are its two ends."""
+    if len(points) <= 2:
+        return curvature(parabola.phonon_eV) * (place - parabola.minimum_q)
+    q, energies = np.array(points).T
+    return float(np.polynomial.Polynomial.fit(q, energies, min(3, len(q) - 1)).deriv()(place))
+
+
+def _reflected_fwhm_eV(slope: float, phonon_eV: float, temperature_K: float) -> float:
+    """Of a vibration that is seen along a slope in eV/(amu^½ Å)."""
+    warmth = 0.5 * phonon_eV
+    if temperature_K > 0:
+        warmth /= np.tanh(0.5 * phonon_eV / (KT_PER_K_EV * temperature_K))
+    return float(FWHM_PER_SIGMA * abs(slope) * np.sqrt(warmth / curvature(phonon_eV)))
 
 
 def _climb(points: Sequence[tuple[float, float]], start: float, end: float) -> float | None:
@@ -307,6 +325,7 @@ def from_four_energies(
     excited_at_ground_eV: float,
     *,
     uncertainty_eV: float | None = None,
+    uncertainty_source: str = CORRECTIONS,
     ground_label: str = "",
     excited_label: str = "",
     basis: str = "",
@@ -332,6 +351,7 @@ def from_four_energies(
         excited=Parabola(phonon_eV=high, minimum_q=delta_q, minimum_eV=excited_at_excited_eV),
         energy_difference_eV=excited_at_excited_eV - ground_at_ground_eV,
         uncertainty_eV=uncertainty_eV,
+        uncertainty_source=uncertainty_source,
         ground_label=ground_label,
         excited_label=excited_label,
         points_ground=((0.0, ground_at_ground_eV), (delta_q, ground_at_excited_eV)),

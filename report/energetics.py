@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
 
 from midgap.defects.configuration_coordinate import ConfigurationCoordinate
 from midgap.defects.formation import FormationEnergies
@@ -99,7 +100,7 @@ def configuration_diagram(ax: Axes, diagram: ConfigurationCoordinate) -> Axes:
             ax.plot(at, energies - zero, "o", color=colour, markersize=4, zorder=3)
         role = "ground" if colour == LEVEL.light else "excited"
         below = float(parabola.energy_eV(minimum)) - zero
-        text, above = f"{role} {mathtext(label)}".strip(), -12 if role == "ground" else 7
+        text, above = f"{role} {mathtext(label)}".strip(), -12 if role == "ground" else 9
         ax.annotate(
             text,
             (minimum, below),
@@ -108,25 +109,28 @@ def configuration_diagram(ax: Axes, diagram: ConfigurationCoordinate) -> Axes:
             ha="center",
             fontsize=SMALL,
             color=colour,
+            path_effects=[Stroke(linewidth=3.0, foreground=PAPER.light), Normal()],
+            zorder=3,
         )
     upper = diagram.energy_difference_eV
-    _arrow(ax, length, upper, upper - diagram.emission_eV, f"emission\n{diagram.emission_eV:.2f} eV", PL.light)
-    _arrow(ax, 0.0, 0.0, diagram.absorption_eV, f"absorption\n{diagram.absorption_eV:.2f} eV", MUTED.light)
+    _arrow(ax, length, upper, upper - diagram.emission_eV, f"emission\n{diagram.emission_eV:.2f} eV", PL.light, -1)
+    _arrow(ax, 0.0, 0.0, diagram.absorption_eV, f"absorption\n{diagram.absorption_eV:.2f} eV", MUTED.light, 1)
     top = max(diagram.absorption_eV, upper) * 1.12
     ax.set_ylim(-0.1 * top, top)
     ax.set_xlim(reach[0], reach[-1])
     return dress(ax, r"Configuration coordinate Q (amu$^{1/2}$ Å)", "Energy (eV)")
 
 
-def _arrow(ax: Axes, x: float, start: float, end: float, text: str, colour: str) -> None:
+def _arrow(ax: Axes, x: float, start: float, end: float, text: str, colour: str, side: int) -> None:
+    """The text is on its right (1) or left (-1), where the other arrow is and no curve."""
     style = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
     ax.annotate("", (x, end), (x, start), arrowprops=style, zorder=4)
     ax.annotate(
         text,
         (x, 0.5 * (start + end)),
-        xytext=(6, 0),
+        xytext=(6 * side, 0),
         textcoords="offset points",
-        ha="left",
+        ha="left" if side > 0 else "right",
         va="center",
         fontsize=SMALL,
         color=colour,

@@ -15,7 +15,7 @@ from midgap.experiment.evidence.observables import OBSERVABLES
 from midgap.experiment.evidence.odds import ALIVE
 from midgap.report.palette import CONDUCTION, INK, LINE, MUTED, PAPER
 from midgap.report.plotting import LINES, SMALL, dress, legend_above
-from midgap.report.typography import brief, mathtext
+from midgap.report.typography import folded, mathtext
 
 STROKES = 3
 """Of fewer records the mark of their mean hides what they are."""
@@ -34,17 +34,18 @@ def residual_plot(ax: Axes, comparison: Comparison) -> Axes:
     rows = [candidate for candidate in comparison.candidates if candidate.counted]
     used = [name for name in OBSERVABLES if any(e.observable == name and e.n for e in comparison.evidence)]
     far = reach(comparison)
+    apart = min(0.24, 0.7 / max(1, len(used)))
     ax.axvspan(-2, 2, color=CONDUCTION.light, linewidth=0, zorder=0)
     ax.axvspan(-1, 1, color=LINE.light, alpha=0.6, linewidth=0, zorder=0)
     ax.axvline(0, color=MUTED.light, linewidth=0.8, zorder=1)
     for y, candidate in enumerate(rows):
         own = [e for e in comparison.evidence if e.candidate == candidate.name and e.observable in used]
         for i, evidence in enumerate(sorted(own, key=lambda e: used.index(e.observable))):
-            _mark(ax, y + 0.24 * (i - 0.5 * (len(own) - 1)), evidence, used.index(evidence.observable), far)
+            _mark(ax, y + apart * (i - 0.5 * (len(own) - 1)), evidence, used.index(evidence.observable), far)
     for i, name in enumerate(used):
         colour, _, marker = LINES[i % len(LINES)]
         ax.plot([], [], marker, color=colour.light, markersize=4.5, label=OBSERVABLES[name].label)
-    ax.set_yticks(range(len(rows)), [mathtext(brief(row.title)) for row in rows])
+    ax.set_yticks(range(len(rows)), [mathtext(folded(row.title)) for row in rows])
     ax.set(xlim=(-far - 0.5, far + 0.5), ylim=(len(rows) - 0.45, -0.55))
     if used:
         legend_above(ax, min(len(used), 4), handletextpad=0.2)
@@ -110,7 +111,7 @@ def sensitivity_plot(ax: Axes, comparison: Comparison) -> Axes:
             linestyle=dash,
             linewidth=1.4,
             markersize=4.5,
-            label=mathtext(brief(titles.get(name, name))),
+            label=mathtext(folded(titles.get(name, name), 80)),
         )
     ax.set_xticks(x, [f"{a.unknown_eV:g} eV\n×÷ {a.unknown_factor:g}" for a in comparison.assumptions])
     ax.margins(y=0.15)
@@ -131,7 +132,8 @@ def undecided(comparison: Comparison) -> list[str]:
 def evidence_figure(comparison: Comparison, width_in: float = 7.0) -> Figure:
     """`residual_plot` alone, as high as its rows need."""
     n = max(1, sum(candidate.counted for candidate in comparison.candidates))
-    figure = Figure(figsize=(width_in, 1.0 + 0.38 * n), layout="constrained", facecolor="none")
+    row_in = 0.14 + 0.08 * max(3, len({e.observable for e in comparison.evidence if e.n}))
+    figure = Figure(figsize=(width_in, 1.0 + row_in * n), layout="constrained", facecolor="none")
     residual_plot(figure.add_subplot(), comparison)
     return figure
 
@@ -161,7 +163,7 @@ def histogram(
     for i, (name, value) in enumerate(near):
         colour, dash, _ = LINES[i % len(LINES)]
         style: Any = dash if dash != "solid" else (0, (2, 1))
-        ax.axvline(value, color=colour.light, linestyle=style, linewidth=1.2, label=mathtext(brief(name, 34)))
+        ax.axvline(value, color=colour.light, linestyle=style, linewidth=1.2, label=mathtext(folded(name, 34)))
     if near:
         ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK.light, loc="lower left", bbox_to_anchor=(0.0, 1.0))
     ax.set_ylim(0, 1.12 * max(1, counts.max()))

@@ -25,6 +25,9 @@ from midgap.structures.theory import LevelOfTheory
 
 __all__ = ["element_legend", "level_diagram", "level_figure", "structure_figure", "structure_picture", "to_svg"]
 
+MANY = 6
+"""Of more columns each is narrower, so that a page holds them."""
+
 
 def level_figure(
     levels: Levels,
@@ -35,7 +38,8 @@ def level_figure(
 ) -> Figure:
     """`level_diagram` in a figure as wide as its columns and its legend need."""
     n = len(columns(levels, theory))
-    figure = Figure(figsize=(max(1.3 + 0.95 * (n + 1), 6.2), 4.4), layout="constrained", facecolor="none")
+    column_in = 0.95 if n <= MANY else 0.8
+    figure = Figure(figsize=(max(1.3 + column_in * (n + 1), 6.2), 4.4), layout="constrained", facecolor="none")
     level_diagram(figure.add_subplot(), levels, theory, comparison=comparison, measured=measured, from_band=from_band)
     return figure
 

@@ -24,6 +24,7 @@ _MEANING = (
     ("ln evidence", r"\bln evidence\b|\bln of the probability\b", "natural logarithm of the probability of the measurements if the candidate is the emitter; a difference of one is a factor of e"),
     ("bit", r"\bbits?\b", "of information about which candidate it is; one bit decides between two"),
     ("detection band", r"\bdetection band\b", "the wavelengths that a filter lets through to the detector; where in it the maximum lies was not read"),
+    ("absorption onset", r"\b[Aa]bsorption onset\b", "the lowest energy of light that is absorbed; measured: the lowest at which it was excited and glowed, so at most that"),
     ("g²(0)", r"g²\(0\)", "coincidences of photons at zero delay over those of independent light: below one half for a single emitter"),
     ("⟨N⟩", "⟨N⟩", "mean number of excitons that one laser pulse creates in a particle"),
     ("ON, GRAY, OFF", r"\bGRAY\b|\bOFF\b", "levels of brightness between which a blinking particle changes, bright to dark"),

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Patch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
+from matplotlib.text import Text
 
 from midgap.defects.report import Level, LevelReport, Levels
 from midgap.experiment.comparison import SMALLEST_PART, Comparison, Row
@@ -27,6 +28,8 @@ Column = tuple[LevelReport, Model | None]
 HALF = 0.36
 """Half the width of a column; columns are 1 apart."""
 BOTTOM, HEADROOM = -0.62, 0.62
+TYPE = 0.043
+"""Height of a line of small type as a fraction of the energies that are shown."""
 ERROR = -0.8 * HALF
 """Where in a column errors stand."""
 DASHED, BROKEN, DOTTED = (0, (2.2, 1.1)), (0, (4, 2)), (0, (1, 1.6))
@@ -118,15 +121,17 @@ def _draw_column(
         _block(ax, sides, block, colour.light, 2)
     for edge in (0.0, gap):
         _line(ax, sides, edge, INK.light, 1.1, zorder=3)
-    _text(ax, x, gap + 0.07, f"{gap:.2f}", SMALL)
-    heights = _spread([lv.above_vbm_eV for lv in report.levels])
+    type_eV = TYPE * (top - BOTTOM)
+    *heights, of_gap = _spread([*(level.above_vbm_eV for level in report.levels), gap], type_eV)
+    _text(ax, x, of_gap + 0.3 * type_eV, f"{gap:.2f}", SMALL)
     for i, (level, height) in enumerate(zip(report.levels, heights, strict=True)):
         weight = level.localization.defect_weight
         width = 1.6 if weight is None else 1.0 + 2.0 * min(max(weight, 0.0), 1.0)
         y = level.above_vbm_eV
         _line(ax, sides, y, LEVEL.light, width, style="solid" if level.kind == "deep" else DASHED, zorder=5)
-        below = y - 0.3 if _struck(height, line) else height + 0.045
-        _text(ax, x + HALF, below, f"{y:.2f}", SMALL, LEVEL.light, "right")
+        bottom = y - 1.3 * type_eV if _struck(height, line, 1.3 * type_eV) else height + 0.2 * type_eV
+        label = _text(ax, x + HALF, bottom, f"{y:.2f}", SMALL, LEVEL.light, "right")
+        label.set_path_effects([Stroke(linewidth=2.0, foreground=PAPER.light), Normal()])
         known, whole = _errors(report, i, comparison)
         for error, colour, cap in ((whole, MUTED, 0.0), (known, INK, 2.2)):
             if error:
@@ -134,10 +139,10 @@ def _draw_column(
         _draw_electrons(ax, x + 0.04, level)
 
 
-def _struck(height: float, line: Quantity | None) -> bool:
+def _struck(height: float, line: Quantity | None, label_eV: float) -> bool:
     """Whether the measured line or band would run through a label at that height."""
     ends = [] if line is None else [x for x in (line.lo, line.value, line.hi) if x is not None]
-    return bool(ends) and min(ends) < height + 0.3 and max(ends) > height
+    return bool(ends) and min(ends) < height + label_eV and max(ends) > height
 
 
 def _errors(report: LevelReport, level: int, comparison: Comparison | None) -> tuple[float | None, float | None]:
@@ -155,7 +160,7 @@ def _errors(report: LevelReport, level: int, comparison: Comparison | None) -> t
     return report.alignment.uncertainty_eV, None
 
 
-def _spread(heights: Sequence[float], apart: float = 0.17) -> list[float]:
+def _spread(heights: Sequence[float], apart: float) -> list[float]:
     """Heights of labels, moved up where they would touch."""
     placed = list(heights)
     last = float("-inf")
@@ -267,8 +272,8 @@ def _draw_legend(ax: Axes, reports: Sequence[LevelReport], published: bool, meas
     )
 
 
-def _text(ax: Axes, x: float, y: float, text: str, size: float, colour: str = INK.light, ha: str = "center") -> None:
-    ax.text(x, y, text, fontsize=size, color=colour, ha=ha, va="bottom", linespacing=1.35, zorder=6)
+def _text(ax: Axes, x: float, y: float, text: str, size: float, colour: str = INK.light, ha: str = "center") -> Text:
+    return ax.text(x, y, text, fontsize=size, color=colour, ha=ha, va="bottom", linespacing=1.35, zorder=6)
 
 
 def _block(ax: Axes, x: tuple[float, float], y: tuple[float, float], colour: str, zorder: float) -> None:

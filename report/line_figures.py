@@ -15,7 +15,7 @@ from midgap.experiment.records import Quantity
 from midgap.experiment.spectral_lines import Line
 from midgap.report.palette import CONDUCTION, LEVEL, LINE, MUTED, PAPER, PL, PL_BAND, VALENCE
 from midgap.report.plotting import LINES, SMALL, dress, legend_above
-from midgap.report.typography import brief, mathtext
+from midgap.report.typography import folded, mathtext
 
 
 def measured_lines(
@@ -33,7 +33,7 @@ def measured_lines(
     for name, line in spectra:
         top = float(line.fitted.max()) or 1.0
         ax.plot(line.x, line.intensity / top, ".", color=VALENCE.light, markersize=2.5)
-        ax.plot(line.x, line.fitted / top, color=PL.light, linewidth=1.5, label=f"{mathtext(brief(name))}, measured")
+        ax.plot(line.x, line.fitted / top, color=PL.light, linewidth=1.5, label=f"{mathtext(folded(name))}, measured")
     for i, (name, shape) in enumerate(computed):
         colour, dash, _ = LINES[1 + i % (len(LINES) - 1)]  # the first is solid, as a measured line is
         ax.plot(
@@ -42,7 +42,7 @@ def measured_lines(
             color=colour.light,
             linestyle=dash,
             linewidth=1.3,
-            label=f"{mathtext(brief(name))}, computed, {shape.temperature_K:g} K",
+            label=f"{mathtext(folded(name))}, computed, {shape.temperature_K:g} K",
         )
     if spectra or computed:
         legend_above(ax, 2, "lower right")
@@ -75,7 +75,7 @@ def predicted_energies(
         _measured_row(ax, peak, width_eV)
     for row, candidate in enumerate(rows, start=1):
         _row(ax, row, candidate, assumption)
-    names = ["detection band" if from_band else "measured", *(mathtext(brief(candidate.title)) for candidate in rows)]
+    names = ["detection band" if from_band else "measured", *(mathtext(folded(candidate.title)) for candidate in rows)]
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.grid(axis="y", color=CONDUCTION.light, linewidth=0.8)
@@ -121,6 +121,18 @@ def _row(ax: Axes, row: int, candidate: Candidate, assumption: Assumption | None
     ax.plot([energy.value], [row], "o", color=LEVEL.light, markerfacecolor=face, markersize=5, zorder=4)
 
 
+def _ends(candidate: Candidate, assumption: Assumption | None) -> list[float]:
+    """How far its row reaches."""
+    energy, width = candidate.prediction("pl_peak_eV"), candidate.prediction("pl_fwhm_meV")
+    if energy is None:
+        return []
+    middle = [energy.value] if energy.alternatives is None else [energy.alternatives.min(), energy.alternatives.max()]
+    half = 0.0 if width is None or width.relation != "equals" else 0.5e-3 * width.value
+    known = energy.known_uncertainty or 0.0
+    below, above = (known, known) if assumption is None else energy.widths(assumption)
+    return [float(min(middle)) - max(half, below), float(max(middle)) + max(half, above)]
+
+
 def _whole(ax: Axes, row: int, ends: Sequence[float], energy: Prediction, assumption: Assumption | None) -> None:
     """A line as far as all errors reach, those that are assumed too."""
     if assumption is None:
@@ -140,8 +152,9 @@ def line_figure(
     from_band: bool = False,
 ) -> Figure:
     """Both on one scale of energies; the lines only where there are any."""
-    n = 1 + sum(candidate.energy_eV is not None for candidate in candidates)
-    below = 0.55 + 0.24 * n
+    titles = [folded(candidate.title) for candidate in candidates if candidate.energy_eV is not None]
+    row_in = 0.34 if any("\n" in title for title in titles) else 0.24
+    below = 0.55 + row_in * (1 + len(titles))
     above = 1.7 if spectra or computed else 0.0
     figure = Figure(figsize=(width_in, below + above), layout="constrained", facecolor="none")
     if not above:
@@ -152,7 +165,7 @@ def line_figure(
     top = measured_lines(figure.add_subplot(grid[0], sharex=low), spectra, computed, peak)
     top.set_xlabel("")
     top.tick_params(labelbottom=False)
-    energies = [c.energy_eV for c in candidates if c.energy_eV is not None]
+    energies = [end for candidate in candidates for end in _ends(candidate, assumption)]
     seen = [] if peak is None else [x for x in (peak.lo, peak.value, peak.hi) if x is not None]
     for _, line in spectra:
         centre, half = line.peak.value or 0.0, line.fwhm.value or 0.1

@@ -13,7 +13,7 @@ from midgap.defects.report import Levels
 from midgap.experiment.comparison import SMALLEST_PART, Comparison
 from midgap.experiment.evidence import stated
 from midgap.experiment.evidence.ensembles import Ensemble
-from midgap.experiment.evidence.likelihoods import apart_from
+from midgap.experiment.evidence.likelihoods import apart_from, uncounted
 from midgap.experiment.evidence.observables import OBSERVABLES, measured
 from midgap.experiment.evidence.odds import Totals
 from midgap.experiment.evidence.predictions import Assumption
@@ -77,7 +77,8 @@ def derived_numbers(levels: Levels, comparison: Comparison, records: Records) ->
     """What the page shows that stands in none of the documents as such.
 
     ``relative``, ``narrowed``: ln of the evidence of each candidate over the best one's, by assumption. ``parts``: of those
-    that are left what each observable adds to it, at the reference assumption. ``stated``: errors as
+    that are left what each observable adds to it, at the reference assumption. ``uncounted``: beside which observable
+    another one does not enter, and why. ``stated``: errors as
     they are written, all sources together or as factors. ``alignment``: see `alignments`. ``distance_eV``,
     ``wavelength_nm``: predicted less measured PL energy (of a band: less its nearer end, zero within it), and the vacuum
     wavelength of the predicted one. ``band_nm``: ends of a detection band. ``particles``: of each quantity measured on single particles, how many
@@ -92,6 +93,7 @@ def derived_numbers(levels: Levels, comparison: Comparison, records: Records) ->
         "relative": _relative(comparison.totals, len(comparison.assumptions)),
         "narrowed": _relative(comparison.narrowed, len(comparison.assumptions)),
         "parts": _parts(comparison),
+        "uncounted": uncounted(comparison.evidence),
         "stated": sorted(_stated(comparison, assumption)),
         "alignment": alignments(levels, peak),
         "least_yield": max((p.least_fraction for c in comparison.candidates for p in c.predictions), default=0.0),

@@ -31,6 +31,8 @@ from midgap.structures.theory import LevelOfTheory
 PICTURES_A_ROW = 4
 LIKE = 1.6
 """Models of at most so many times the atoms of the smallest are drawn on one scale with it."""
+HALF_PAGE_IN = 4.0
+"""Two of these stand side by side from 1,000 px on; as wide as `.panels` of the page makes a column at least."""
 MOST_PARTICLES = 6
 FEW = 10
 """Fewer particles have no distribution to draw."""
@@ -145,7 +147,7 @@ def emission_panels(reports: Sequence[EmissionReport]) -> Iterator[Panel]:
     """The configuration-coordinate diagram and the line of each report."""
     for i, report in enumerate(reports):
         diagram = report.diagram
-        figure = Figure(figsize=(4.2, 3.3), layout="constrained", facecolor="none")
+        figure = Figure(figsize=(HALF_PAGE_IN, 3.3), layout="constrained", facecolor="none")
         configuration_diagram(figure.add_subplot(), diagram)
         words = (
             f"Emission {diagram.emission_eV:.2f} eV, absorption {diagram.absorption_eV:.2f} eV, zero-phonon line "
@@ -153,7 +155,7 @@ def emission_panels(reports: Sequence[EmissionReport]) -> Iterator[Panel]:
         )
         yield Panel(drawn(figure, f"cc{i}", f"Configuration coordinate of {_transition(report)}", words), "cc")
         if report.lines:
-            figure = Figure(figsize=(4.2, 3.3), layout="constrained", facecolor="none")
+            figure = Figure(figsize=(HALF_PAGE_IN, 3.3), layout="constrained", facecolor="none")
             line_diagram(figure.add_subplot(), report.lines)
             words = ". ".join(
                 f"{line.temperature_K:g} K: maximum {line.peak_eV:.2f} eV, width {1e3 * line.fwhm_eV:.0f} meV"
@@ -201,7 +203,7 @@ def curve_panels(curves: Sequence[ParticleCurves]) -> Iterator[tuple[ParticleCur
             )
             panels.append(drawn(figure, f"trace{i}", f"Intensity trace of {particle.label}", words))
         if particle.g2 is not None:
-            figure = Figure(figsize=(4.2, 3.0), layout="constrained", facecolor="none")
+            figure = Figure(figsize=(HALF_PAGE_IN, 3.0), layout="constrained", facecolor="none")
             raw = particle.g2.g2_0_raw.value
             words = "" if raw is None else f"g2 at zero delay as counted: {raw:.3g}"
             if hasattr(particle.g2, "center_lag"):
@@ -210,7 +212,7 @@ def curve_panels(curves: Sequence[ParticleCurves]) -> Iterator[tuple[ParticleCur
                 continuous_g2(figure.add_subplot(), particle.g2)  # type: ignore[arg-type]
             panels.append(drawn(figure, f"g2-{i}", f"Coincidences of {particle.label}", words))
         if particle.decay is not None:
-            figure = Figure(figsize=(4.2, 3.0), layout="constrained", facecolor="none")
+            figure = Figure(figsize=(HALF_PAGE_IN, 3.0), layout="constrained", facecolor="none")
             grid = figure.add_gridspec(2, 1, height_ratios=(3, 1), hspace=0.05)
             above, below = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
             decay(above, below, particle.decay)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from textwrap import wrap
 
 from markupsafe import Markup, escape
 from pymatgen.core import Element
@@ -44,6 +45,6 @@ def short(label: str) -> str:
     return label.split(" · ")[0]
 
 
-def brief(text: str, most: int = 56) -> str:
-    """For the narrow margin of a figure: at most so many letters, with … where some are left out."""
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+def folded(text: str, width: int = 44) -> str:
+    """For the narrow margin of a figure: two lines of at most so many letters, with … where some are left out."""
+    return "\n".join(wrap(text, width, max_lines=2, placeholder="…", break_on_hyphens=False))

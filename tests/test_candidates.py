@@ -16,6 +16,7 @@ from midgap.defects.report import Levels
 from midgap.experiment.comparison import Comparison, compare
 from midgap.experiment.evidence import tables
 from midgap.experiment.evidence.candidates import Candidate, unique_names
+from midgap.experiment.evidence.collected import collect
 from midgap.experiment.evidence.emission_candidates import from_emission, read_emission
 from midgap.experiment.evidence.level_candidates import from_levels
 from midgap.experiment.evidence.lifetimes import (
@@ -25,8 +26,9 @@ from midgap.experiment.evidence.lifetimes import (
     parse_refractive_index,
     surroundings_of,
 )
+from midgap.experiment.evidence.likelihoods import evidence_of, uncounted
 from midgap.experiment.evidence.named_candidates import known_candidates, read_candidates
-from midgap.experiment.evidence.predictions import Assumption
+from midgap.experiment.evidence.predictions import ASSUMPTIONS, Assumption
 from midgap.experiment.evidence.stated import number_text, predicted, signed, text
 from midgap.experiment.records import ParticleRecord, Quantity, Records, published_records
 from midgap.experiment.tables import write_table
@@ -368,3 +370,23 @@ def test_more_candidates_by_the_command(run, tmp_path, diagram):
         (("--emission", tmp_path / "none.json"), "no such file"),
     ):
         assert said in str(run("--levels", levels, *words).exception)
+
+
+def test_what_glowed_absorbs_where_it_was_excited(tmp_path):
+    """A bound of what the way back up needs, shown beside the PL energy and not counted: the errors are the same."""
+    seen = [{"pl_peak_eV": Quantity(value=2.3), "exc_wavelength_nm": Quantity(value=445)}, {"exc_wavelength_nm": Quantity(value=350)}]  # fmt: skip
+    records = Records(records=tuple(ParticleRecord(**one) for one in seen))
+    path = from_four_energies(9.0, 0.0, 0.5, 3.0, 3.3, uncertainty_eV=0.1).write(tmp_path / "diagram.json")
+    candidate = from_emission(read_emission(path), "emission")
+    onset = candidate.prediction("absorption_eV")
+    # σ² = slope² kT/curvature of the lower state at high temperature, slope = 2 · 0.3/9; 1 % of a Gaussian is at 3.03 σ.
+    sigma = 2 * 0.3 / 9 * (0.02585 / (2 * 0.5 / 81)) ** 0.5
+    assert onset.value == pytest.approx(3.3 - 3.035 * sigma, abs=0.005)
+    assert onset.known_uncertainty == 0.1
+    data = collect(records)
+    assert data["absorption_eV"].measurements.hi == pytest.approx(1239.84 / 445, abs=1e-3)
+    evidence = {e.observable: e for e in evidence_of([candidate], data, 2, ASSUMPTIONS, 0)}
+    error = onset.value - 1239.84 / 445
+    assert evidence["absorption_eV"].ensemble_residual == pytest.approx(-error / 0.1, rel=0.02)
+    assert not evidence["absorption_eV"].counted and evidence["pl_peak_eV"].counted
+    assert uncounted(list(evidence.values())) == {"absorption_eV": "PL energy: its prediction has the same errors"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from midgap.defects.band_edges import band_edges
-from midgap.defects.configuration_coordinate import ConfigurationCoordinate, delta_q, from_four_energies
+from midgap.defects.configuration_coordinate import CORRECTIONS, ConfigurationCoordinate, delta_q, from_four_energies
 from midgap.defects.corrections import extended_fnv, vertical_fnv
 from midgap.defects.electronic_structure import ElectronicStructure
 from midgap.defects.emission import Screening
@@ -138,7 +138,17 @@ def diagrams(
             "excited_label": f"V{RAISED[SIGNS[excited]]} + {carrier}",
             "ground_label": f"V{RAISED[SIGNS[ground]]}",
         }
-        yield name, from_four_energies(one["delta_q_amu_ang"], *energies, uncertainty_eV=error, basis=basis, **labels)
+        yield (
+            name,
+            from_four_energies(
+                one["delta_q_amu_ang"],
+                *energies,
+                uncertainty_eV=error,
+                uncertainty_source=CORRECTIONS if smaller is None else "size of the cell",
+                basis=basis,
+                **labels,
+            ),
+        )
 
 
 def _four(results: Path, size: str, charge: int) -> dict[str, FinishedCalculation] | None:

@@ -24,6 +24,9 @@ Floats = NDArray[np.float64]
 Row = tuple[int, ParticleRecord, Quantity]
 
 BAND = "the band in which light was detected; no maximum was read"
+ALL = "of all records together"
+TOGETHER = {"absorption_eV": "excited there it glowed"}
+"""What several records say together, in other words."""
 OPEN = "its bound leaves everything open"
 WIDTH_OF_AN_ENSEMBLE = "the width of an ensemble's line bounds that of a particle from above"
 
@@ -74,7 +77,7 @@ def collect(records: Records) -> dict[str, Data]:
             if name in together:
                 one = Measurements.of([together[name]], [True], observable)
                 found[name] = Data(
-                    observable, one, np.array([], dtype=int), np.array([np.nan]), "of all records together"
+                    observable, one, np.array([], dtype=int), np.array([np.nan]), TOGETHER.get(name, ALL)
                 )
             continue
         data = _over_records(observable, records.records)

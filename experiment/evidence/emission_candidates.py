@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from midgap.defects.configuration_coordinate import CORRECTIONS, FWHM_PER_SIGMA, ConfigurationCoordinate
 from midgap.defects.emission_study import EmissionReport, emission_report
 from midgap.experiment.evidence.candidates import SILENT, Candidate
 from midgap.experiment.evidence.lifetimes import TRANSPARENT, Surroundings, radiative, surroundings_of
@@ -19,6 +20,13 @@ STRONG = 10.0
 REFLECTED = (
     "; from the line of the lower state's frequency to the upper state's vibration reflected at the lower one's slope"
 )
+OF_CELLS = {
+    CORRECTIONS: "of the energies of charged cells and of the band edge that the carrier sits at",
+    "size of the cell": "beyond the corrections",
+}
+"""Errors of energies in supercells; one of them may be known."""
+ONSET = math.sqrt(2.0 * math.log(100.0))
+"""So many σ from its maximum a Gaussian line has 1 % of its strength."""
 WIDTHS = 5
 """So many widths stand for all between the two estimates."""
 
@@ -57,12 +65,16 @@ def from_emission(
         value=diagram.emission_eV if line is None else line.peak_eV,
         uncertainties=(
             Uncertainty(
-                source="corrections and alignment",
+                source=diagram.uncertainty_source,
                 value=diagram.uncertainty_eV,
-                note="of the energies of charged cells and of the band edge that the carrier sits at",
+                note=OF_CELLS.get(diagram.uncertainty_source, ""),
             ),
             Uncertainty(source="functional", note="how far the theory is off is not known from one theory"),
-            Uncertainty(source="size of the cell", note="beyond the corrections"),
+            *(
+                Uncertainty(source=source, note=note)
+                for source, note in OF_CELLS.items()
+                if source != diagram.uncertainty_source
+            ),
             Uncertainty(
                 source="electron-hole attraction", effect="lowers", note="the carrier is at the band edge, free"
             ),
@@ -70,7 +82,7 @@ def from_emission(
         basis=(f"vertical, {zero}" if line is None else f"maximum of the line at {line.temperature_K:g} K, {zero}")
         + (f"; {diagram.basis}" if diagram.basis else ""),
     )
-    predictions, missing = [energy], dict(SILENT)
+    predictions, missing = [energy, _absorption(diagram, energy)], dict(SILENT)
     if line is None:
         missing["pl_fwhm_meV"] = "its line reaches below zero energy"
     else:
@@ -111,4 +123,18 @@ def from_emission(
         description="Recombination with the carrier at the band edge, by the configuration-coordinate diagram.",
         predictions=tuple(predictions),
         not_predicted=missing,
+    )
+
+
+def _absorption(diagram: ConfigurationCoordinate, energy: Prediction) -> Prediction:
+    """Where the way back up begins to absorb, as uncertain as the emission."""
+    width = diagram.absorbed_fwhm_eV(ROOM_TEMPERATURE_K)
+    return Prediction(
+        observable="absorption_eV",
+        value=diagram.absorption_eV - ONSET * width / FWHM_PER_SIGMA,
+        uncertainties=energy.uncertainties,
+        basis=(
+            f"where the line of the same transition upwards, vertical {diagram.absorption_eV:.2f} eV, {1e3 * width:.0f} meV wide "
+            f"at {ROOM_TEMPERATURE_K:g} K, has 1 % of its strength"
+        ),
     )

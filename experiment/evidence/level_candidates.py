@@ -23,6 +23,9 @@ LEVEL = Uncertainty(
 """Of a defect the geometry is that of the emitting charge state, whose relaxation is thus in the level."""
 EDGE = "CBM of the cell"
 """Source of uncertainty of what starts at the CBM; the height of a level has no part in it."""
+EXCITON = "CBM → VBM"
+"""Of the perfect crystal."""
+UPWARDS = "needs the levels of the charge state that it leaves behind (command midgap emission)"
 ATTRACTION = Uncertainty(source="electron-hole attraction", effect="lowers", note="no binding energy is subtracted")
 
 
@@ -117,6 +120,14 @@ def _of_report(
             "pl_fwhm_meV": "needs the relaxed geometries before and after the emission (command midgap emission)",
             "tau_av_ns": _no_lifetime(transition),
         }
+        if transition.label == EXCITON:
+            upwards = tuple(u for u in predictions[0].uncertainties if u != RELAXATION)
+            basis = f"the gap: {predictions[0].basis}"
+            predictions.append(
+                Prediction(observable="absorption_eV", value=transition.energy_eV, uncertainties=upwards, basis=basis)
+            )
+        else:
+            missing["absorption_eV"] = UPWARDS
         if strength := transition.oscillator_strength:
             elsewhere = _strengths_elsewhere(report, model, transition, levels)
             errors = of_one_cell(transition.label, elsewhere, strength, _larger(model, levels))
@@ -180,7 +191,7 @@ def _uncertainties(
     """What is known of the error of a level difference, and what is not; nothing is made up."""
     sources = []
     alignment = report.alignment
-    if transition != "CBM → VBM" and alignment.method != "self":
+    if transition != EXCITON and alignment.method != "self":
         note = {
             "none": "no pristine reference: the band edges are the defect cell's own",
             "given": "the shift was given",
@@ -193,18 +204,18 @@ def _uncertainties(
     sources.append(Uncertainty(source="functional", note="how far the theory is off is not known from one theory"))
     if model is None or model.periodic:
         others = _gap_differences(report, model, levels)
-        if transition == "CBM → VBM":
+        if transition == EXCITON:
             sources.append(_points(others, model, levels))
         else:
             sources += [_cell_size(report, model, levels), Uncertainty(source="k-points", note="one mesh")]
-        if transition.startswith("CBM →") and transition != "CBM → VBM" and any(others):
+        if transition.startswith("CBM →") and transition != EXCITON and any(others):
             note = "the CBM is that of the perfect crystal in this cell; difference to the gap of another cell"
             sources.append(Uncertainty(source=EDGE, value=max(others), note=note))
         if report.charge:
             sources.append(Uncertainty(source="images of the charge", note="level energies are not corrected for them"))
     else:
         sources.append(Uncertainty(source="surroundings of the cluster", note="one embedding"))
-    return (*sources, RELAXATION if transition == "CBM → VBM" else LEVEL, ATTRACTION)
+    return (*sources, RELAXATION if transition == EXCITON else LEVEL, ATTRACTION)
 
 
 def _points(others: list[float], model: Model | None, levels: Levels) -> Uncertainty:

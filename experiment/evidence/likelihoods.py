@@ -21,11 +21,14 @@ from midgap.structures.document import Document, FloatArray
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
-SAME_DATA = {
-    "pl_size_slope_meV_per_nm": "pl_peak_eV",
-    "g2_0": "n_emitters_M",
+SAME_DATA = {"pl_size_slope_meV_per_nm": "pl_peak_eV", "g2_0": "n_emitters_M"}
+"""Observables that are the same measurement as another one."""
+SAME_ERRORS = {"absorption_eV": "pl_peak_eV"}
+"""Observables whose prediction is off wherever that of another one is."""
+COUNTED_INSTEAD = {name: (other, "the same data") for name, other in SAME_DATA.items()} | {
+    name: (other, "its prediction has the same errors") for name, other in SAME_ERRORS.items()
 }
-"""Observables that are the same measurement as another one, which is counted instead."""
+"""Of two that are not independent one is counted: which, and why."""
 
 
 class Particles(Document):
@@ -114,6 +117,14 @@ def apart_from(name: str, evidence: Sequence[Evidence], assumption: int) -> dict
     }
 
 
+def uncounted(evidence: Sequence[Evidence]) -> dict[str, str]:
+    """Observables that do not enter: ``PL energy: its prediction has the same errors`` is counted instead, and why."""
+    names = {one.observable for one in evidence if not one.counted}
+    return {
+        name: f"{OBSERVABLES[other].label}: {why}" for name, (other, why) in COUNTED_INSTEAD.items() if name in names
+    }
+
+
 def missing(candidates: Sequence[Candidate], data: dict[str, Data], records: Records) -> Iterator[Missing]:
     """What was not measured though something predicts it, and what was measured though a candidate is silent."""
     predicted = {p.observable for c in candidates for p in c.predictions}
@@ -185,10 +196,10 @@ def _against(
         alone[data.index] = _integral(population.at(x, rows=True), prediction.density(x, widths), x)
     middle = outermost(data) if data.measurements.is_bound.all() else population.summary(data.observable, 1)[0]
     whole = Measurements.of([middle], [True], data.observable)
-    together = SAME_DATA.get(prediction.observable)
+    other, why = COUNTED_INSTEAD.get(prediction.observable, (None, ""))
     notes = [data.note]
-    if together is not None:
-        notes.append(f"not counted beside {OBSERVABLES[together].label}: the same data")
+    if other is not None:
+        notes.append(f"not counted beside {OBSERVABLES[other].label}: {why}")
     return Evidence(
         candidate=candidate.name,
         observable=prediction.observable,
@@ -198,7 +209,7 @@ def _against(
         log_likelihood=_rounded(alone),
         log_evidence=np.array([log_evidence(population, prediction, prediction.widths(a)) for a in assumptions]),
         ensemble_residual=float(_residuals(prediction, widths, whole, bounds=True)[0]),
-        counted=together is None,
+        counted=other is None,
         note="; ".join(note for note in notes if note),
     )
 

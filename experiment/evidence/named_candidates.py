@@ -15,6 +15,8 @@ from midgap.experiment.records import data_file
 from midgap.structures.document import Document, read_json
 from midgap.structures.errors import InputError
 
+STOKES = "Stokes shift"
+"""A source of uncertainty of what is emitted, not of what is absorbed."""
 SIZES = 60
 """Sizes between the smallest and the largest that an inclusion may have, evenly on a logarithmic scale."""
 SIZES_OF_PARTICLES_NM = (4.0, 40.0)
@@ -57,7 +59,7 @@ class NamedCandidate(Document):
 
     def candidate(self) -> Candidate:
         """With the energies by confinement worked out."""
-        energy = (self._confined(),) if self.confinements else ()
+        energy = self._confined() if self.confinements else ()
         return Candidate(
             name=self.name,
             label=self.label or self.name,
@@ -69,7 +71,8 @@ class NamedCandidate(Document):
             not_predicted=self.not_predicted,
         )
 
-    def _confined(self) -> Prediction:
+    def _confined(self) -> tuple[Prediction, ...]:
+        """What it emits, and from where on it absorbs."""
         first, *others = self.confinements
         low, high = self.sizes_nm or SIZES_OF_PARTICLES_NM
         sizes = np.geomspace(low, high, SIZES)
@@ -87,7 +90,7 @@ class NamedCandidate(Document):
         if first.gap_uncertainty_eV is not None:
             known.append(Uncertainty(source="gap", value=first.gap_uncertainty_eV))
         size = f"{low:g} to {high:g} nm, evenly on a logarithmic scale"
-        return Prediction(
+        emitted = Prediction(
             observable="pl_peak_eV",
             value=float(np.median(energies)),
             alternatives=energies if self.sizes_nm is not None else None,
@@ -99,6 +102,10 @@ class NamedCandidate(Document):
                 f"{f', walls of {first.barrier_eV:g} eV' if first.barrier_eV else ''}: {first.source}"
             ),
         )
+        if any(prediction.observable == "absorption_eV" for prediction in self.predictions):
+            return (emitted,)
+        upwards = tuple(u for u in emitted.uncertainties if u.source != STOKES)
+        return emitted, emitted.model_copy(update={"observable": "absorption_eV", "uncertainties": upwards})
 
 
 class CandidateList(Document):

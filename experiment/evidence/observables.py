@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 from scipy.special import stdtrit
 
+from midgap.experiment.photon_energy import photon_energy_eV
 from midgap.experiment.records import ParticleRecord, Quantity
 from midgap.structures.errors import InputError
 
@@ -22,6 +23,7 @@ ObservableName = Literal[
     "pl_size_slope_meV_per_nm",
     "g2_0_slope",
     "polarisation_degree",
+    "absorption_eV",
 ]
 
 ON_LEVEL = "ON"
@@ -89,6 +91,7 @@ OBSERVABLES: dict[str, Observable] = {
         Observable("pl_size_slope_meV_per_nm", "PL shift with size", "meV/nm", 2, False, 1.0, 0.5, 1.0, "ensemble"),
         Observable("g2_0_slope", "rise of g²(0) with ⟨N⟩", "", 2, False, 0.1, 0.05, 0.1, "ensemble"),
         Observable("polarisation_degree", "polarisation", "", 2, False, 0.1, 0.05, 0.1, "ensemble"),
+        Observable("absorption_eV", "absorption onset", "eV", 3, False, 0.05, 0.02, 0.1, "ensemble"),
     )
 }
 assert set(OBSERVABLES) == set(get_args(ObservableName))
@@ -134,9 +137,15 @@ def _on_lifetime(record: ParticleRecord) -> Quantity | None:
 
 
 def of_the_ensemble(records: Iterable[ParticleRecord]) -> dict[str, Quantity]:
-    """What only several records together tell: how the PL energy goes with size, and g2(0) with power."""
+    """What only several records together tell: how the PL energy goes with size, g2(0) with power, and from where on
+    there is absorption.
+    """
     rows = list(records)
-    found = {"pl_size_slope_meV_per_nm": _size_slope(rows), "g2_0_slope": _power_slope(rows)}
+    found = {
+        "pl_size_slope_meV_per_nm": _size_slope(rows),
+        "g2_0_slope": _power_slope(rows),
+        "absorption_eV": _absorbs_from(rows),
+    }
     return {name: quantity for name, quantity in found.items() if quantity is not None}
 
 
@@ -156,6 +165,12 @@ def _size_slope(records: list[ParticleRecord]) -> Quantity | None:
     error = math.sqrt(float(left @ left) / (len(sizes) - 2) / float(centred @ centred))
     margin = float(stdtrit(len(sizes) - 2, 0.975)) * error
     return Quantity(value=slope, lo=slope - margin, hi=slope + margin)
+
+
+def _absorbs_from(records: list[ParticleRecord]) -> Quantity | None:
+    """What glows absorbs, at the latest where it was excited; the lowest such energy, as a bound."""
+    wavelengths = [r.exc_wavelength_nm.value for r in records if r.exc_wavelength_nm and r.exc_wavelength_nm.value]
+    return Quantity(hi=photon_energy_eV(max(wavelengths))) if wavelengths else None
 
 
 def _power_slope(records: list[ParticleRecord]) -> Quantity | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from midgap.experiment.evidence.likelihoods import uncounted
 from midgap.experiment.evidence.observables import OBSERVABLES, measured
 from midgap.experiment.evidence.stated import measured as measured_by
 from midgap.experiment.evidence.stated import predicted, signed, text
@@ -53,6 +54,7 @@ def rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
                 "n": None if evidence is None else evidence.n,
                 "n_bounds": None if evidence is None else evidence.n_bounds,
                 "residual": None if evidence is None else evidence.ensemble_residual,
+                "evidence_counted": None if evidence is None else evidence.counted,
                 "log_evidence": None if evidence is None else float(evidence.log_evidence[at]),
                 "log_evidence_to_best": None
                 if evidence is None or prediction.observable not in best
@@ -132,9 +134,14 @@ def cells(comparison: Comparison) -> Iterator[tuple[str, ...]]:
             "not measured" if ensemble is None else text(measured_by(ensemble, unit=False)),
             "" if row["n"] is None else f"{row['n']}",
             "" if row["residual"] is None else signed(row["residual"]),
-            "" if row["log_evidence_to_best"] is None else signed(row["log_evidence_to_best"]),
+            "" if row["log_evidence_to_best"] is None else _ln(row),
         )
         last = candidate.name
+
+
+def _ln(row: Mapping[str, Any]) -> str:
+    stated = signed(row["log_evidence_to_best"])
+    return stated if row["evidence_counted"] else f"({stated})"
 
 
 def markdown(comparison: Comparison) -> str:
@@ -167,12 +174,18 @@ def caption(comparison: Comparison) -> str:
     reference = comparison.assumptions[comparison.reference]
     band = " Bounds of the PL energy are those of the band in which light was detected; no maximum was read."
     energy = comparison.ensemble("pl_peak_eV")
+    apart = "".join(
+        f" In brackets where it is not counted: {OBSERVABLES[name].label}, beside {why}."
+        for name, why in uncounted(comparison.evidence).items()
+    )
     return (
         "Predicted: the first ± is the known standard deviation, the second "
         f"({reference.unknown_eV:g} eV; ×÷ {reference.unknown_factor:g} for what is compared as a ratio) is assumed for errors "
         "not estimated; in brackets intervals at 95 %. Measured: mean of the population and 95 % interval, or bounds; n "
         "records. Residual: measured less predicted over the root of the sum of the squares of all errors. ln evidence: less "
-        "that of the best candidate for this observable." + (band if energy is not None and energy.from_band else "")
+        "that of the best candidate for this observable."
+        + apart
+        + (band if energy is not None and energy.from_band else "")
     )
 
 

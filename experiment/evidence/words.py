@@ -56,6 +56,7 @@ def conventions(reference: Assumption) -> tuple[str, ...]:
         f"within {FITS:g} σ fits. No one "
         "measured these: they stand between none and what would make all predictions alike, and every candidate is also "
         "told with the others.",
+        "What glowed absorbs where it was excited, which bounds its absorption onset; unless something else absorbed for it.",
         "Observables are taken as independent of each other. Candidates are compared on what all of them predict, "
         "those that are left then on what all of these predict.",
     )
@@ -238,7 +239,8 @@ def _against(
             ln = beside.get((candidate.name, one.observable), 0.0)
             adds = f" (ln evidence {signed(ln)})" if ln and one.observable in totals.observables else ""
             label = OBSERVABLES[one.observable].label
-            far.append(f"{label}, {stated}, measured {abs(residual):.1f} σ {_side(residual)}{adds}")
+            seen = "measured bound" if one.n_bounds == one.n else "measured"
+            far.append(f"{label}, {stated}, {seen} {abs(residual):.1f} σ {_side(residual)}{adds}")
     return f"against it speaks its {' and its '.join(far)}" if far else ""
 
 
