@@ -9,15 +9,9 @@ from pymatgen.core import Lattice
 
 from midgap.defects.band_edges import band_edges
 from midgap.defects.parsers import read_folder
-from midgap.defects.parsers.cp2k import (
-    _ascending,
-    abort_message,
-    parse_input,
-    read_cp2k,
-    read_frames,
-    scf_steps,
-    smoothed_at,
-)
+from midgap.defects.parsers.cp2k import read_cp2k, smoothed_at
+from midgap.defects.parsers.cp2k_output import abort_message, parse_input, read_frames, scf_steps
+from midgap.defects.parsers.cp2k_states import ascending
 from midgap.structures.errors import ComputationError, InputError
 
 HARTREE = 27.211386245988
@@ -151,7 +145,7 @@ def test_states_of_a_minimizer_are_put_in_order_of_energy():
     warnings: list[str] = []
     energies, filled = np.array([[[1.0, 4.0, 3.0, 9.0]]]), np.array([[[1.0, 1.0, 0.0, 0.0]]])
     weights = np.arange(4.0).reshape(1, 1, 4, 1)
-    energies, filled, weights = _ascending(energies, filled, weights, warnings)
+    energies, filled, weights = ascending(energies, filled, weights, warnings)
     assert energies.ravel().tolist() == [1, 3, 4, 9] and filled.ravel().tolist() == [1, 0, 1, 0]
     assert weights.ravel().tolist() == [0, 2, 1, 3]
     assert len(warnings) == 1 and "1.000 eV above an empty one" in warnings[0]

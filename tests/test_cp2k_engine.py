@@ -10,7 +10,7 @@ from ase.io import read as read_xyz
 from cubic import zinc_blende
 from pymatgen.core import IMolecule, IStructure, Lattice, Structure
 
-from midgap.defects.parsers.cp2k import parse_input
+from midgap.defects.parsers.cp2k_output import parse_input
 from midgap.structures.errors import ComputationError, InputError
 from midgap.structures.model import Model, PointCharges, Vacancy
 from midgap.structures.theory import LevelOfTheory

@@ -1,5 +1,7 @@
 """Writes files in VASP's formats with numbers that the tests choose."""
 
+import gzip
+
 import numpy as np
 
 
@@ -107,3 +109,22 @@ def procar(kpoints, k_weights, eigenvalues, occupations, projections, blocks=1) 
                         text += head + "".join(f"{w:7.3f}" for w in [*row, row.sum()]) + "\n"
                 text += " \n"
     return text
+
+
+def bands(spins=1, n_k=2, n_band=6, filled=4):
+    """Two k-points, a gap of 2 eV; the VBM is at the second and the CBM at the first."""
+    energies = np.tile(
+        np.concatenate([np.linspace(-3, 0, filled), np.linspace(2, 3, n_band - filled)]), (spins, n_k, 1)
+    )
+    energies[:, 0, :filled] -= 0.25
+    energies[:, 1:, filled:] += 0.25
+    occupations = np.tile((np.arange(n_band) < filled).astype(float), (spins, n_k, 1))
+    return energies, occupations
+
+
+def write(folder, text, name="vasprun.xml"):
+    folder.mkdir(exist_ok=True, parents=True)
+    path = folder / name
+    raw = text.encode("latin-1")
+    path.write_bytes(gzip.compress(raw, 1) if name.endswith(".gz") else raw)
+    return path

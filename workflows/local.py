@@ -20,11 +20,7 @@ import contextlib
 import errno
 import json
 import os
-import selectors
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -41,6 +37,8 @@ from midgap.structures.errors import ComputationError, InputError
 from midgap.structures.file_names import file_name
 from midgap.workflows import store as stores
 from midgap.workflows.engines import ENGINE_NAMES, engine_named
+from midgap.workflows.flow_content import anonymous, packages, refuse_foreign
+from midgap.workflows.pool import Workers
 from midgap.workflows.processes import locked
 from midgap.workflows.schedule import Entry, Key, Schedule, State
 from midgap.workflows.worker import ERROR, EXIT_NO_SPACE, JOB, LOG, RESPONSE, attempts
@@ -162,7 +160,7 @@ def run_flow(
     cores = cores or cores_here()
     with locked(folder / "run.lock", str(folder)) as lock, _signals_as_interrupts():
         runner = _Runner(folder, get_flow(flow), request, cores, watch, tick_s)
-        with _Workers(folder / "run.log", lock, runner.preload) as workers:
+        with Workers(folder / "run.log", lock, runner.preload) as workers:
             runner.run(workers)
         return runner.result()
 
@@ -191,7 +189,7 @@ class _Runner:
     shown: dict[Key, JobView] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.trusted = TRUSTED | _packages(self.flow)
+        self.trusted = TRUSTED | packages(self.flow)
         self.flow = self._saved_flow()
         self.store: JobStore = stores.embedded_store(self.folder / "store")
         self.schedule.add(self.flow)
@@ -221,7 +219,7 @@ class _Runner:
         held = read_json(path)
         if not isinstance(held, dict) or "flow" not in held:
             raise InputError(f"{path} is not a run of midgap; choose another folder.")
-        _refuse_foreign(held["flow"], self.trusted, path)
+        refuse_foreign(held["flow"], self.trusted, path)
         flow = MontyDecoder().process_decoded(held["flow"])
         if asked is not None and held.get("request") is not None:
             asked = json.loads(json.dumps(asked))
@@ -234,7 +232,7 @@ class _Runner:
                 raise InputError(
                     f"{self.folder} holds another run ({'; '.join(other)}): ask for the same, or choose another folder."
                 )
-        elif _anonymous(flow) != _anonymous(self.flow):
+        elif anonymous(flow) != anonymous(self.flow):
             raise InputError(f"{self.folder} holds another run than the one asked for: choose another folder.")
         return flow
 
@@ -283,7 +281,7 @@ class _Runner:
 
     # What goes on
 
-    def run(self, workers: _Workers) -> None:
+    def run(self, workers: Workers) -> None:
         self.watch(self.views())
         while True:
             self.schedule.settle()
@@ -301,7 +299,7 @@ class _Runner:
     def _light(self, key: Key) -> bool:
         return self.schedule.entries[key].cost_s < LIGHT_S
 
-    def _start_if_free(self, key: Key, workers: _Workers, rivals: int) -> bool:
+    def _start_if_free(self, key: Key, workers: Workers, rivals: int) -> bool:
         """Start a job if it may now; ``rivals`` that are not light are ready, this one included if it is not."""
         entry = self.schedule.entries[key]
         free = self.cores - sum(self.threads.values())
@@ -327,7 +325,7 @@ class _Runner:
         inputs: list[dict[str, Any]] = []
         if entry.job.config.resolve_references:
             inputs = stores.with_references(self._documents, set(entry.job.input_uuids))
-            _refuse_foreign(inputs, self.trusted, self.folder / "store")
+            refuse_foreign(inputs, self.trusted, self.folder / "store")
         unsettled = {uuid for uuid in entry.parents if not self.schedule.settled(uuid)}
         order = {
             "job": entry.job,
@@ -359,7 +357,7 @@ class _Runner:
         new: list[Key] = []
         for kind, text in response["spawned"].items():
             spawned = json.loads(text)
-            _refuse_foreign(spawned, self.trusted, self.folder / "store")
+            refuse_foreign(spawned, self.trusted, self.folder / "store")
             new += self.schedule.add(MontyDecoder().process_decoded(spawned), key, awaited=kind != "addition")
         if response["stop_children"]:
             self.schedule.stop_children(key)
@@ -402,96 +400,6 @@ class _Runner:
         return RunResult(self.folder, views, output)
 
 
-class _Workers:
-    """The runner's end of `midgap.workflows.worker`."""
-
-    def __init__(self, log: Path, lock: int, preload: list[str]) -> None:
-        self.log, self.lock, self.preload = log, lock, preload
-        self.channel: socket.socket | None = None
-        self.server: subprocess.Popen[bytes] | None = None
-        self.heard = b""
-        self.at_work: set[str] = set()
-
-    def __enter__(self) -> _Workers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def start(self, folder: Path, threads: int) -> None:
-        if self.channel is None:
-            self._open()
-        assert self.channel is not None
-        self.at_work.add(str(folder))
-        # If the server has died, `wait` will find out.
-        with contextlib.suppress(BrokenPipeError, ConnectionError):
-            self.channel.sendall(json.dumps({"folder": str(folder), "threads": threads}).encode() + b"\n")
-
-    def wait(self, timeout_s: float) -> Iterator[tuple[str, int]]:
-        """The folders whose workers have ended, with their exit codes (-n: ended by signal n)."""
-        assert self.channel is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.channel, selectors.EVENT_READ)
-            if not selector.select(timeout_s):
-                return
-        try:
-            received = self.channel.recv(65536)
-        except ConnectionError:
-            received = b""
-        if not received:
-            lost, self.at_work = self.at_work, set()
-            self._close()
-            yield from ((folder, -signal.SIGKILL) for folder in lost)
-            return
-        self.heard += received
-        while b"\n" in self.heard:
-            line, _, self.heard = self.heard.partition(b"\n")
-            ended = json.loads(line)
-            self.at_work.discard(ended["folder"])
-            yield ended["folder"], ended["exit"]
-
-    def stop(self, patience_s: float = 10.0) -> None:
-        """End what runs, engines included."""
-        if self.channel is None or self.server is None:
-            return
-        with contextlib.suppress(OSError):
-            self.channel.sendall(json.dumps({"stop": patience_s}).encode() + b"\n")
-        try:
-            self.server.wait(patience_s + 10.0)
-        finally:
-            self._close()
-
-    def _open(self) -> None:
-        self.channel, theirs = socket.socketpair()
-        with theirs, self.log.open("ab") as log:
-            self.heard = b""
-            self.server = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "midgap.workflows.worker",
-                    str(theirs.fileno()),
-                    json.dumps(sys.path),
-                    json.dumps(self.preload),
-                ],
-                pass_fds=[theirs.fileno(), self.lock],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # Ctrl-C in a terminal is for the runner, which ends the rest in order.
-                start_new_session=True,
-                env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-            )
-
-    def _close(self) -> None:
-        if self.channel is not None:
-            self.channel.close()
-        if self.server is not None and self.server.poll() is None:
-            self.server.kill()
-            self.server.wait()
-        self.channel = self.server = None
-
-
 @contextlib.contextmanager
 def _signals_as_interrupts() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the run as Ctrl-C does."""
@@ -522,59 +430,3 @@ def _why(folder: Path, code: int) -> str:
 
 def _words(value: Any) -> str:
     return "nothing" if value is None else str(value)
-
-
-def _modules(data: Any) -> Iterator[str]:
-    if isinstance(data, dict):
-        if isinstance(data.get("@module"), str):
-            yield data["@module"]
-        for value in data.values():
-            yield from _modules(value)
-    elif isinstance(data, list):
-        for value in data:
-            yield from _modules(value)
-
-
-def _packages(flow: Flow) -> frozenset[str]:
-    plain = json.loads(json.dumps(flow, cls=MontyEncoder))
-    return frozenset(name.partition(".")[0] for name in _modules(plain))
-
-
-def _refuse_foreign(data: Any, trusted: frozenset[str], source: Path) -> None:
-    """Serialised jobs name the code they run; only what the caller's own flow is made of may be named.
-
-    Raises
-    ------
-    InputError
-        Something else is.
-    """
-    for name in _modules(data):
-        if name.partition(".")[0] not in trusted:
-            raise InputError(f"{source} names the module {name}, which this run has no use for; it is not loaded.")
-
-
-def _anonymous(flow: Flow) -> Any:
-    """The content of a flow without the names that are drawn anew each time it is built."""
-    text = json.dumps(flow, cls=MontyEncoder)
-    plain = json.loads(text)
-    drawn: dict[str, str] = {}
-
-    def collect(data: Any) -> None:
-        if isinstance(data, dict):
-            if isinstance(data.get("uuid"), str):
-                drawn.setdefault(data["uuid"], f"#{len(drawn)}")
-            for value in data.values():
-                collect(value)
-        elif isinstance(data, list):
-            for value in data:
-                collect(value)
-
-    def rename(data: Any) -> Any:
-        if isinstance(data, dict):
-            return {key: rename(value) for key, value in data.items() if key != "@version"}
-        if isinstance(data, list):
-            return [rename(value) for value in data]
-        return drawn.get(data, data) if isinstance(data, str) else data
-
-    collect(plain)
-    return rename(plain)

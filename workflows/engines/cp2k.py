@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from midgap.defects.parsers import cp2k as parser
+from midgap.defects.parsers import cp2k, cp2k_output
 from midgap.structures.document import copy_atomic, write_atomic
 from midgap.structures.errors import ComputationError, InputError
 from midgap.structures.units import BOHR_ANG, EV_PER_HARTREE
@@ -137,18 +137,18 @@ class Cp2k(Engine):
     def read_result(self, calculation: Calculation, folder: Path) -> CalculationResult:
         model, settings = calculation.model, Cp2kSettings.of(calculation)
         text = _finished(folder, model.name)
-        if not parser.scf_converged(text):
+        if not cp2k_output.scf_converged(text):
             raise ComputationError(_not_converged(text, calculation, settings))
         relaxed = _relaxation(text, calculation, folder) if calculation.task == "relax" else {}
         if calculation.task == "forces":
             relaxed = _forces(text, calculation, folder)
         structure = None
         if calculation.task == "static":
-            structure = parser.read_cp2k(folder, structure=model.structure, theory=calculation.theory)
-        energy = parser.total_energy_eV(text)
+            structure = cp2k.read_cp2k(folder, structure=model.structure, theory=calculation.theory)
+        energy = cp2k_output.total_energy_eV(text)
         if energy is None:
             raise ComputationError(f"{folder / OUTPUT} holds no total energy.")
-        provenance = parser.provenance(text, parser.parse_input((folder / INPUT).read_text()))
+        provenance = cp2k.provenance(text, cp2k_output.parse_input((folder / INPUT).read_text()))
         if _program() is not None:
             provenance = provenance.model_copy(update={"command": shlex.join(self.command(calculation))})
         if structure is not None:
@@ -168,10 +168,10 @@ class Cp2k(Engine):
             text = _finished(folder, calculation.model.name)
         except ComputationError:
             return None
-        if parser.scf_converged(text):
+        if cp2k_output.scf_converged(text):
             return None
         at_gamma = calculation.theory.kpoints == (1, 1, 1)
-        if at_gamma and not settings.minimize and _swings([change for _, change in parser.scf_steps(text)]):
+        if at_gamma and not settings.minimize and _swings([change for _, change in cp2k_output.scf_steps(text)]):
             for name in (FIRST_OUTPUT, *WAVEFUNCTIONS):  # orbitals that swung are no start
                 for path in (folder / name, folder / f"{name}.bak-1"):
                     path.unlink(missing_ok=True)
@@ -193,7 +193,7 @@ class Cp2k(Engine):
     def progress(self, folder: Path) -> str:
         for output, stage in ((folder / OUTPUT, ""), (folder / FIRST_OUTPUT, "PBE first")):
             if output.is_file():
-                text = parser.last_run(_tail(output))
+                text = cp2k_output.last_run(_tail(output))
                 return ", ".join(part for part in (stage, *_progress(text)) if part)
         return ""
 
@@ -217,18 +217,18 @@ def _finished(folder: Path, name: str) -> str:
     for output in (folder / OUTPUT, folder / FIRST_OUTPUT):
         if output.is_file():
             try:
-                text = parser.finished_run(output)
+                text = cp2k_output.finished_run(output)
             except ComputationError as error:
                 raise ComputationError(f"{name}: {error}") from None
             if output.name == OUTPUT:
                 return text
     said = (folder / "stdout.txt").read_text(errors="replace") if (folder / "stdout.txt").is_file() else ""
-    why = parser.abort_message(said)
+    why = cp2k_output.abort_message(said)
     raise ComputationError(f"{name}: CP2K stopped: {why}" if why else f"{name}: CP2K left no output in {folder}.")
 
 
 def _not_converged(text: str, calculation: Calculation, settings: Cp2kSettings) -> str:
-    steps = parser.scf_steps(text)
+    steps = cp2k_output.scf_steps(text)
     last = (
         f", where the density still changed by {steps[-1][1]:.1e} (asked: {scf_threshold(calculation, settings):g})"
         if steps
@@ -250,8 +250,8 @@ def _swings(changes: list[float]) -> bool:
 def _relaxation(text: str, calculation: Calculation, folder: Path) -> dict[str, object]:
     """What a finished relaxation adds to the result: the steps are in files that restarts add to."""
     model = calculation.model
-    positions = parser.read_frames(folder / f"{PROJECT}-pos-1.xyz")
-    forces = parser.read_frames(folder / f"{PROJECT}-frc-1.xyz")
+    positions = cp2k_output.read_frames(folder / f"{PROJECT}-pos-1.xyz")
+    forces = cp2k_output.read_frames(folder / f"{PROJECT}-frc-1.xyz")
     if not positions or not forces:
         raise ComputationError(
             f"{folder} lacks the geometry steps of {model.name} ({PROJECT}-pos-1.xyz, {PROJECT}-frc-1.xyz)."
@@ -278,7 +278,7 @@ def _relaxation(text: str, calculation: Calculation, folder: Path) -> dict[str, 
 
 def _forces(text: str, calculation: Calculation, folder: Path) -> dict[str, object]:
     """What a single point adds to the result; ghosts, which come last, feel nothing that counts."""
-    forces = parser.forces_au(text)
+    forces = cp2k_output.forces_au(text)
     atoms = len(calculation.model.structure)
     if forces is None or len(forces) < atoms:
         raise ComputationError(f"{folder / OUTPUT} lacks the forces on the atoms of {calculation.model.name}.")
@@ -287,7 +287,7 @@ def _forces(text: str, calculation: Calculation, folder: Path) -> dict[str, obje
         "max_force_eV_per_ang": _largest(forces[:atoms]),
     }
     if calculation.electric_field_V_per_ang is not None:
-        dipole = parser.dipole_e_ang(text)
+        dipole = cp2k_output.dipole_e_ang(text)
         if dipole is None:
             raise ComputationError(f"{folder / OUTPUT} lacks the dipole of {calculation.model.name}.")
         found["dipole_e_ang"] = dipole
@@ -344,7 +344,7 @@ def _progress(text: str) -> list[str]:
     gradient = re.findall(r"Max\. gradient\s+=\s+(\S+)", text)
     if gradient:
         parts.append(f"largest force component {float(gradient[-1]) * EV_PER_HARTREE / BOHR_ANG:.2f} eV/Å")
-    steps = parser.scf_steps(text)
+    steps = cp2k_output.scf_steps(text)
     if steps:
         parts.append(f"SCF step {steps[-1][0]}, change {steps[-1][1]:.1e}")
         energies = re.findall(r"^ +\d+ (?:\S+/Diag\.|OT ).* (-\d+\.\d+) +[-+.\dE]+$", text, re.MULTILINE)
