@@ -43,16 +43,32 @@ class TransitionDipoles(Document):
     squared_ang2
         |⟨i|r|j⟩|² for x, y and z, Å²: shape (spin, k, band, band, 3), symmetric in the bands. Between
         bands that are degenerate by symmetry only their sum means something.
+    mixed_ang2
+        Re ⟨i|r|j⟩⟨i|r'|j⟩* of the pairs yz, xz and xy, likewise: with the squares the tensor that says which way light is
+        polarised. None where directions were not kept, or stand for others by symmetry.
     """
 
     first_band: NonNegativeInt = 0
     squared_ang2: FloatArray
+    mixed_ang2: FloatArray | None = None
+
+    @classmethod
+    def of(cls, first_band: int, elements_ang: np.ndarray, *, directions: bool = True) -> TransitionDipoles:
+        """From ⟨i|r|j⟩ itself, shape (spin, k, 3, band, band)."""
+        x, y, z = np.moveaxis(elements_ang, 2, 0)
+        mixed = np.stack([(one * other.conj()).real for one, other in ((y, z), (x, z), (x, y))], axis=-1)
+        squared = np.moveaxis(np.abs(elements_ang) ** 2, 2, -1)
+        return cls(
+            first_band=first_band, squared_ang2=squared.round(8), mixed_ang2=mixed.round(8) if directions else None
+        )
 
     @model_validator(mode="after")
     def _square(self) -> TransitionDipoles:
         shape = self.squared_ang2.shape
         if len(shape) != 5 or shape[2] != shape[3] or shape[4] != 3:
             raise ValueError(f"squared dipoles need the shape (spin, k, band, band, 3), not {shape}")
+        if self.mixed_ang2 is not None and self.mixed_ang2.shape != shape:
+            raise ValueError(f"mixed dipoles need the shape of the squared ones, {shape}, not {self.mixed_ang2.shape}")
         return self
 
 

@@ -198,6 +198,9 @@ class Transition(Document):
         upper; None where the engine gave no dipoles.
     dipole_e_ang
         Root of the summed squared transition dipole, e·Å.
+    principal_fractions
+        Shares of the strength along the principal axes of its dipole tensor, largest first: 1, 0, 0 is a linear dipole.
+        None where the engine kept no directions.
     """
 
     upper: int | None
@@ -207,6 +210,7 @@ class Transition(Document):
     spin_allowed: bool | None = None
     oscillator_strength: float | None = None
     dipole_e_ang: float | None = None
+    principal_fractions: tuple[float, float, float] | None = None
 
     @property
     def label(self) -> str:

@@ -88,7 +88,8 @@ def _transition(
     to_states: Sequence[State],
     spin_allowed: bool | None,
 ) -> Transition:
-    squared = None if spin_allowed is False else squared_dipole_ang2(structure, from_states, to_states)
+    tensor = None if spin_allowed is False else dipole_tensor_ang2(structure, from_states, to_states)
+    squared = None if tensor is None else float(np.trace(tensor))
     return Transition(
         upper=upper,
         lower=lower,
@@ -97,25 +98,45 @@ def _transition(
         spin_allowed=spin_allowed,
         oscillator_strength=None if squared is None else TWO_M_OVER_HBAR2 * energy_eV * squared / 3.0,
         dipole_e_ang=None if squared is None else float(np.sqrt(squared)),
+        principal_fractions=None if tensor is None else principal_fractions(tensor),
     )
 
 
-def squared_dipole_ang2(structure: ElectronicStructure, upper: Iterable[State], lower: Iterable[State]) -> float | None:
-    """Σ|⟨lower|r|upper⟩|² over the directions and the lower states, averaged over the upper ones and k, Å².
+def dipole_tensor_ang2(
+    structure: ElectronicStructure, upper: Iterable[State], lower: Iterable[State]
+) -> np.ndarray | None:
+    """Σ Re ⟨lower|r|upper⟩⟨lower|r'|upper⟩* over the lower states, averaged over the upper ones and k, Å², shape (3, 3).
 
-    None where a state's dipoles were not computed.
+    None where a state's dipoles were not computed; NaN beside the diagonal where directions were not kept.
     """
-    if structure.dipoles is None:
+    dipoles = structure.dipoles
+    if dipoles is None:
         return None
-    first, squared = structure.dipoles.first_band, structure.dipoles.squared_ang2
-    covered = range(first, first + squared.shape[2])
+    first = dipoles.first_band
+    covered = range(first, first + dipoles.squared_ang2.shape[2])
     upper, lower = list(upper), list(lower)
     if not upper or not lower or any(s.band not in covered for s in upper + lower):
         return None
-    total = 0.0
-    for one in upper:
-        for other in lower:
-            if one.spin == other.spin:
-                each = squared[one.spin, :, one.band - first, other.band - first].sum(axis=-1)
-                total += float(structure.k_weights @ each)
-    return total / len(upper)
+
+    def summed(parts: np.ndarray) -> np.ndarray:
+        total = np.zeros(3)
+        for one in upper:
+            for other in lower:
+                if one.spin == other.spin:
+                    total += structure.k_weights @ parts[one.spin, :, one.band - first, other.band - first]
+        return total / len(upper)
+
+    tensor = np.diag(summed(dipoles.squared_ang2))
+    beside = np.full(3, np.nan) if dipoles.mixed_ang2 is None else summed(dipoles.mixed_ang2)
+    for (i, j), value in zip(((1, 2), (0, 2), (0, 1)), beside, strict=True):
+        tensor[i, j] = tensor[j, i] = value
+    return tensor
+
+
+def principal_fractions(tensor: np.ndarray) -> tuple[float, float, float] | None:
+    """Shares of a dipole tensor's trace along its principal axes, largest first; None where it is not known or zero."""
+    trace = float(np.trace(tensor))
+    if not np.isfinite(tensor).all() or trace <= 0:
+        return None
+    small, middle, large = np.clip(np.linalg.eigvalsh(tensor) / trace, 0.0, 1.0)
+    return float(large), float(middle), float(small)

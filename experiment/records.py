@@ -89,6 +89,8 @@ class ParticleRecord(Document):
         in which light was detected, the value is the wavelength that was watched, and neither is a measured maximum.
     plqy
         Photoluminescence quantum yield, 0 to 1.
+    polarisation_degree
+        Degree of linear polarisation of the emission, (I_max - I_min)/(I_max + I_min) behind a turning polariser, 0 to 1.
     notes
         By field: where it was read, what it rests on, why it is null.
     """
@@ -138,6 +140,7 @@ class ParticleRecord(Document):
     jacobian_applied: bool | None = None
     medium: Medium | None = None
     plqy: Quantity | None = None
+    polarisation_degree: Quantity | None = None
     urbach_meV: Quantity | None = None
     notes: dict[str, str] = {}
 
@@ -340,7 +343,7 @@ _QUANTITIES = tuple(name for name, field in ParticleRecord.model_fields.items() 
 _SEQUENCES = ("tau_i_ns", "frac_i")
 _NESTED = ("levels", "notes")
 _POSITIVE = tuple(name for name in _QUANTITIES if name.endswith(_UNITS) and name not in _SEQUENCES)
-_FRACTIONS = ("plqy", "on_fraction", "signal_fraction_rho")
+_FRACTIONS = ("plqy", "polarisation_degree", "on_fraction", "signal_fraction_rho")
 
 
 def _number(name: str, x: Any) -> float | None:

@@ -23,6 +23,7 @@ _QUANTITIES = (
     ("pl_fwhm_nm", "PL linewidth (FWHM)", "nm"),
     ("pl_fwhm_meV", "PL linewidth (FWHM)", "meV"),
     ("plqy", "PL quantum yield", ""),
+    ("polarisation_degree", "Polarisation", ""),
     ("exc_wavelength_nm", "Excitation", "nm"),
     ("mean_excitons", "⟨N⟩", ""),
     ("g2_0", "g²(0)", ""),

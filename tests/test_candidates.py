@@ -28,6 +28,7 @@ from midgap.experiment.evidence.lifetimes import (
 )
 from midgap.experiment.evidence.likelihoods import evidence_of, uncounted
 from midgap.experiment.evidence.named_candidates import known_candidates, read_candidates
+from midgap.experiment.evidence.polarisation import degrees
 from midgap.experiment.evidence.predictions import ASSUMPTIONS, Assumption
 from midgap.experiment.evidence.stated import number_text, predicted, signed, text
 from midgap.experiment.records import ParticleRecord, Quantity, Records, published_records
@@ -390,3 +391,32 @@ def test_what_glowed_absorbs_where_it_was_excited(tmp_path):
     assert evidence["absorption_eV"].ensemble_residual == pytest.approx(-error / 0.1, rel=0.02)
     assert not evidence["absorption_eV"].counted and evidence["pl_peak_eV"].counted
     assert uncounted(list(evidence.values())) == {"absorption_eV": "PL energy: its prediction has the same errors"}
+
+
+def test_a_linear_dipole_is_told_from_an_isotropic_one_by_a_polariser():
+    levels = example()
+    linear = levels.reports[1].transitions[0].model_copy(update={"principal_fractions": (1.0, 0.0, 0.0)})
+    other = levels.reports[1].model_copy(update={"transitions": (linear, *levels.reports[1].transitions[1:])})
+    candidates = from_levels(levels.model_copy(update={"reports": (levels.reports[0], other, *levels.reports[2:])}))
+    one = next(c for c in candidates if c.prediction("polarisation_degree") is not None)
+    inclusion = next(c for c in known_candidates("Cs4PbBr6") if "inclusion" in c.label)
+    predicted_ = [c.prediction("polarisation_degree") for c in (one, inclusion)]
+    assert [(p.value, p.spread) for p in predicted_] == [(1.0, 0.0), (0.0, 0.0)]
+    silent = [c for c in candidates if c is not one]
+    assert silent and all("direction" in c.not_predicted["polarisation_degree"] for c in silent)
+    seen = Records(records=tuple(ParticleRecord(polarisation_degree=Quantity(value=x, lo=x - 0.1, hi=min(1.0, x + 0.1))) for x in (0.7, 0.9, 0.8)))  # fmt: skip
+    evidence = evidence_of([one, inclusion], collect(seen), 3, ASSUMPTIONS, 2)
+    found = {e.candidate: e for e in evidence}
+    assert found[one.name].log_evidence[2] > found[inclusion.name].log_evidence[2] + 5
+    assert abs(found[one.name].ensemble_residual) < 1.5 < 3 < abs(found[inclusion.name].ensemble_residual)
+
+
+@pytest.mark.parametrize(
+    ("fractions", "mean", "spread"),
+    # Of a line every view is polarised; of a disc P = sin²θ/(1 + cos²θ), whose mean over the sphere is π/2 - 1.
+    [((1, 0, 0), 1.0, 0.0), ((0.5, 0.5, 0), np.pi / 2 - 1, 0.3216), ((1 / 3, 1 / 3, 1 / 3), 0.0, 0.0)],
+)
+def test_polarisation_over_all_views(fractions, mean, spread):
+    each = degrees(fractions)
+    assert (each.mean(), each.std()) == pytest.approx((mean, spread), abs=2e-3)
+    assert degrees(fractions[::-1]).mean() == pytest.approx(mean, abs=5e-3)

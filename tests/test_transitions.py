@@ -6,7 +6,7 @@ from pymatgen.core import IMolecule, IStructure, Lattice
 
 from midgap.defects.electronic_structure import ElectronicStructure, Provenance, TransitionDipoles
 from midgap.defects.states import states_of
-from midgap.defects.transitions import TWO_M_OVER_HBAR2, squared_dipole_ang2
+from midgap.defects.transitions import TWO_M_OVER_HBAR2, dipole_tensor_ang2, principal_fractions
 from midgap.structures.model import Model
 from midgap.structures.theory import LevelOfTheory
 from midgap.workflows.calculation import Calculation
@@ -32,12 +32,13 @@ def test_the_first_line_of_hydrogen():
         mol, Orbitals.from_arrays(energies, orbitals, filled), PBE, provenance=Provenance(engine="pyscf")
     )
     ground, *excited = states_of(atom)[:5]
-    squared = squared_dipole_ang2(atom, excited, [ground])  # 2s is among the four and forbidden
+    squared = np.trace(tensor := dipole_tensor_ang2(atom, excited, [ground]))  # 2s is among the four and forbidden
     emission = TWO_M_OVER_HBAR2 * (excited[0].energy_eV - ground.energy_eV) * squared / 3.0
     assert 4 * emission == pytest.approx(2**13 / 3**9, rel=1e-3)
-    assert 4 * squared_dipole_ang2(atom, excited, [ground]) == pytest.approx(
-        squared_dipole_ang2(atom, [ground], excited), rel=1e-9
-    )
+    assert 4 * squared == pytest.approx(np.trace(dipole_tensor_ang2(atom, [ground], excited)), rel=1e-9)
+    assert principal_fractions(tensor) == pytest.approx((1 / 3, 1 / 3, 1 / 3), abs=1e-6)
+    lines = [principal_fractions(dipole_tensor_ang2(atom, [one], [ground])) for one in excited]
+    assert sum(line == pytest.approx((1.0, 0.0, 0.0), abs=1e-6) for line in lines if line) == 3
 
 
 @pytest.mark.engine("gpaw")
@@ -64,11 +65,19 @@ def test_plane_waves_and_gaussians_agree_on_a_molecule(tmp_path):
         states = states_of(structure)
         upper = states[homo + 1 : homo + 3]
         assert upper[0].energy_eV == pytest.approx(upper[1].energy_eV, abs=1e-3)
-        return upper[0].energy_eV - states[homo].energy_eV, squared_dipole_ang2(structure, [states[homo]], upper)
+        return upper[0].energy_eV - states[homo].energy_eV, dipole_tensor_ang2(structure, [states[homo]], upper)
 
-    (energy, squared), (expected_energy, expected) = line(in_box), line(alone)
+    (energy, tensor), (expected_energy, expected) = line(in_box), line(alone)
     assert energy == pytest.approx(expected_energy, abs=0.05)
-    assert squared == pytest.approx(expected, rel=0.05)
+    assert np.trace(tensor) == pytest.approx(np.trace(expected), rel=0.05)
+    # Σ → Π: across the axis, both ways alike.
+    assert principal_fractions(tensor) == pytest.approx((0.5, 0.5, 0.0), abs=1e-3)
+    assert principal_fractions(expected) == pytest.approx((0.5, 0.5, 0.0), abs=1e-3)
+    turned = in_box.dipoles.model_copy(update={"mixed_ang2": None})
+    blind = dipole_tensor_ang2(
+        in_box.model_copy(update={"dipoles": turned}), states_of(in_box)[:1], states_of(in_box)[5:6]
+    )
+    assert principal_fractions(blind) is None and np.trace(blind) > 0
 
 
 def test_dipoles_that_were_not_computed_are_not_made_up():
@@ -84,5 +93,5 @@ def test_dipoles_that_were_not_computed_are_not_made_up():
         dipoles=TransitionDipoles(first_band=0, squared_ang2=np.ones((1, 1, 2, 2, 3))),
     )
     one, two, three = states_of(structure)
-    assert squared_dipole_ang2(structure, [two], [one]) == 3.0
-    assert squared_dipole_ang2(structure, [three], [one]) is None
+    assert np.trace(dipole_tensor_ang2(structure, [two], [one])) == 3.0
+    assert dipole_tensor_ang2(structure, [three], [one]) is None

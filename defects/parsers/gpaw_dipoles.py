@@ -23,12 +23,11 @@ def _momenta(calc: Any, window: tuple[int, int]) -> np.ndarray:
     return np.array([[_momentum(calc, k, spin, slice(*window)) for k in range(n_k)] for spin in range(n_spin)])
 
 
-def _squared_ang2(momentum: np.ndarray, energies_Ha: np.ndarray) -> np.ndarray:
-    """|⟨m|r|n⟩|² in Å², shape (band, band, 3); zero between bands of equal energy, where it has no meaning."""
+def _positions_ang(momentum: np.ndarray, energies_Ha: np.ndarray) -> np.ndarray:
+    """⟨m|r|n⟩ in Å, shape (3, band, band); zero between bands of equal energy, where it has no meaning."""
     difference = energies_Ha[:, None] - energies_Ha[None, :]
     apart = np.abs(difference) > SAME_ENERGY_HA
-    squared = np.abs(momentum) ** 2 * np.divide(1.0, difference**2, out=np.zeros_like(difference), where=apart)
-    return np.moveaxis(squared, 0, -1) * BOHR_ANG**2
+    return -1j * BOHR_ANG * momentum * np.divide(1.0, difference, out=np.zeros_like(difference), where=apart)
 
 
 def _momentum(calc: Any, k: int, spin: int, bands: slice) -> np.ndarray:
@@ -63,12 +62,14 @@ def scalar_dipoles(calc: Any, window: tuple[int, int], order: np.ndarray, filled
     momenta = _momenta(calc, window)
     kept = [
         [
-            _squared_ang2(momenta[s, k], energies[s, k])[order[s, k]][:, order[s, k]][first:last, first:last]
+            _positions_ang(momenta[s, k], energies[s, k])[:, order[s, k]][:, :, order[s, k]][:, first:last, first:last]
             for k in range(order.shape[1])
         ]
         for s in range(order.shape[0])
     ]
-    return TransitionDipoles(first_band=first, squared_ang2=np.array(kept).round(8))
+    # A point that stands for others that rotations make of it has directions of its own only.
+    each = order.shape[1] == 1 or len(calc.wfs.kd.symmetry.op_scc) == 1
+    return TransitionDipoles.of(first, np.array(kept), directions=each)
 
 
 def spinor_dipoles(
@@ -103,5 +104,5 @@ def spinor_dipoles(
             total += part.conj() @ (-p.conj() if kd.time_reversal_k[K] else p) @ part.T
             # The hybrid's share of a spinor's energy is no part of the Hamiltonian whose momenta these are.
             energies_eV -= np.abs(part) ** 2 @ hybrid_eV[channel, k]
-        rows.append(_squared_ang2(total, energies_eV / EV_PER_HARTREE))
-    return TransitionDipoles(first_band=first, squared_ang2=np.array(rows)[None].round(8))
+        rows.append(_positions_ang(total, energies_eV / EV_PER_HARTREE))
+    return TransitionDipoles.of(first, np.array(rows)[None])

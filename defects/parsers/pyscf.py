@@ -206,8 +206,8 @@ def transition_dipoles(mol: Any, coefficients: np.ndarray, filled: tuple[int, in
     first, last = near_the_gap(filled, shown, spinors=coefficients.shape[1] == 2)
     kept = coefficients[..., first:last]
     position = mol.intor("int1e_r") * BOHR_ANG
-    squared = np.abs(np.einsum("scpi,vpq,scqj->sijv", kept.conj(), position, kept, optimize=True)) ** 2
-    return TransitionDipoles(first_band=first, squared_ang2=squared[:, None].round(8))
+    elements = np.einsum("scpi,vpq,scqj->svij", kept.conj(), position, kept, optimize=True)
+    return TransitionDipoles.of(first, elements[:, None])
 
 
 def spin_orbit_integrals(mol: Any) -> np.ndarray:

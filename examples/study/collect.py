@@ -183,6 +183,7 @@ def _near_the_gap(cell: ElectronicStructure) -> ElectronicStructure:
             update={
                 "first_band": dipoles.first_band + low - first,
                 "squared_ang2": dipoles.squared_ang2[:, :, low:high, low:high],
+                "mixed_ang2": None if dipoles.mixed_ang2 is None else dipoles.mixed_ang2[:, :, low:high, low:high],
             }
         )
     return cell.model_copy(

@@ -19,7 +19,6 @@ SMALLEST_PART = 0.05
 SILENT = {
     "n_emitters_M": "how many emitters a particle has is not computed here",
     "g2_0_slope": "needs the number of defects and how they are activated",
-    "polarisation_degree": "the direction of the transition dipole is not in the report",
 }
 """What no calculation here predicts, and why."""
 

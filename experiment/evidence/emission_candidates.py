@@ -11,6 +11,7 @@ from midgap.defects.configuration_coordinate import CORRECTIONS, FWHM_PER_SIGMA,
 from midgap.defects.emission_study import EmissionReport, emission_report
 from midgap.experiment.evidence.candidates import SILENT, Candidate
 from midgap.experiment.evidence.lifetimes import TRANSPARENT, Surroundings, radiative, surroundings_of
+from midgap.experiment.evidence.polarisation import NO_DIRECTION, POLARISATION
 from midgap.experiment.evidence.predictions import Prediction, Uncertainty
 from midgap.structures.document import read_json
 
@@ -82,7 +83,7 @@ def from_emission(
         basis=(f"vertical, {zero}" if line is None else f"maximum of the line at {line.temperature_K:g} K, {zero}")
         + (f"; {diagram.basis}" if diagram.basis else ""),
     )
-    predictions, missing = [energy, _absorption(diagram, energy)], dict(SILENT)
+    predictions, missing = [energy, _absorption(diagram, energy)], dict(SILENT) | {POLARISATION: NO_DIRECTION}
     if line is None:
         missing["pl_fwhm_meV"] = "its line reaches below zero energy"
     else:

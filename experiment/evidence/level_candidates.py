@@ -9,6 +9,7 @@ from midgap.defects.report import LevelReport, Levels, Transition
 from midgap.experiment.evidence.candidates import SILENT, Candidate, best_theory, unique_names
 from midgap.experiment.evidence.lifetimes import TRANSPARENT, Surroundings, of_one_cell, radiative
 from midgap.experiment.evidence.method import method
+from midgap.experiment.evidence.polarisation import NO_DIRECTION, POLARISATION, polarised
 from midgap.experiment.evidence.predictions import Prediction, Uncertainty
 from midgap.structures.errors import InputError
 from midgap.structures.model import Model
@@ -25,6 +26,11 @@ EDGE = "CBM of the cell"
 """Source of uncertainty of what starts at the CBM; the height of a level has no part in it."""
 EXCITON = "CBM → VBM"
 """Of the perfect crystal."""
+FEW_STATES = Uncertainty(
+    source="states of the band",
+    effect="lowers",
+    note="warm carriers fill more of them than those within 0.1 eV of its edge",
+)
 UPWARDS = "needs the levels of the charge state that it leaves behind (command midgap emission)"
 ATTRACTION = Uncertainty(source="electron-hole attraction", effect="lowers", note="no binding energy is subtracted")
 
@@ -119,6 +125,7 @@ def _of_report(
         missing = dict(SILENT) | {
             "pl_fwhm_meV": "needs the relaxed geometries before and after the emission (command midgap emission)",
             "tau_av_ns": _no_lifetime(transition),
+            POLARISATION: NO_DIRECTION,
         }
         if transition.label == EXCITON:
             upwards = tuple(u for u in predictions[0].uncertainties if u != RELAXATION)
@@ -133,6 +140,11 @@ def _of_report(
             errors = of_one_cell(transition.label, elsewhere, strength, _larger(model, levels))
             predictions.append(radiative(transition.energy_eV, strength, surroundings, errors))
             del missing["tau_av_ns"]
+        if transition.principal_fractions is not None:
+            shares = ", ".join(f"{x:.2f}" for x in transition.principal_fractions)
+            basis = f"shares {shares} of the strength along the principal axes of its dipole, seen from anywhere"
+            predictions.append(polarised(transition.principal_fractions, basis, (FEW_STATES,)))
+            del missing[POLARISATION]
         label = report.label or (model.label if model is not None else report.model) or "unnamed model"
         yield Candidate(
             name=f"{report.model or label}:{transition.label.replace(' → ', '-')}",

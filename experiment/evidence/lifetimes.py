@@ -10,6 +10,7 @@ from pydantic import PositiveFloat, model_validator
 
 from midgap.defects.radiative import radiative_lifetime
 from midgap.experiment.evidence.candidates import Candidate
+from midgap.experiment.evidence.polarisation import POLARISATION
 from midgap.experiment.evidence.predictions import Prediction, Uncertainty
 from midgap.experiment.evidence.stated import number_text
 from midgap.experiment.records import Records, data_file
@@ -138,6 +139,9 @@ def _in_place(emission: Candidate, transition: Candidate) -> Candidate:
     change = {name: getattr(transition, name) for name in ("model", "kind", "charge", "level", "oscillator_strength")}
     if emission.label == emission.name:
         change["label"] = f"{transition.title}, by total energies"
+    change["predictions"] = emission.predictions
+    if (polarised := transition.prediction(POLARISATION)) is not None:
+        change["predictions"] = (*emission.predictions, polarised)
     slow, energy, level = transition.prediction(LIFETIME), emission.energy_eV, transition.energy_eV
     if slow is not None and emission.prediction(LIFETIME) is None and energy and level and energy > 0:
         times = (level / energy) ** 3
@@ -152,8 +156,9 @@ def _in_place(emission: Candidate, transition: Candidate) -> Candidate:
                 "basis": f"{slow.basis}; the same dipole at {energy:.2f} eV",
             }
         )
-        change["predictions"] = (*emission.predictions, slower)
-        change["not_predicted"] = {name: why for name, why in emission.not_predicted.items() if name != LIFETIME}
+        change["predictions"] = (*change["predictions"], slower)
+    new = {prediction.observable for prediction in change["predictions"]}
+    change["not_predicted"] = {name: why for name, why in emission.not_predicted.items() if name not in new}
     return emission.model_copy(update=change)
 
 

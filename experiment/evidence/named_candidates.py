@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from midgap.experiment.evidence.candidates import Candidate
 from midgap.experiment.evidence.confinement import Confinement
+from midgap.experiment.evidence.polarisation import polarised
 from midgap.experiment.evidence.predictions import Prediction, SizeCurve, Uncertainty
 from midgap.experiment.records import data_file
 from midgap.structures.document import Document, read_json
@@ -72,7 +73,7 @@ class NamedCandidate(Document):
         )
 
     def _confined(self) -> tuple[Prediction, ...]:
-        """What it emits, and from where on it absorbs."""
+        """What it emits, how polarised, and from where on it absorbs."""
         first, *others = self.confinements
         low, high = self.sizes_nm or SIZES_OF_PARTICLES_NM
         sizes = np.geomspace(low, high, SIZES)
@@ -102,10 +103,12 @@ class NamedCandidate(Document):
                 f"{f', walls of {first.barrier_eV:g} eV' if first.barrier_eV else ''}: {first.source}"
             ),
         )
-        if any(prediction.observable == "absorption_eV" for prediction in self.predictions):
-            return (emitted,)
         upwards = tuple(u for u in emitted.uncertainties if u.source != STOKES)
-        return emitted, emitted.model_copy(update={"observable": "absorption_eV", "uncertainties": upwards})
+        absorbed = emitted.model_copy(update={"observable": "absorption_eV", "uncertainties": upwards})
+        fine = Uncertainty(source="fine structure and shape", effect="raises", note="of a crystal that is not cubic")
+        unpolarised = polarised([1 / 3] * 3, "bands that are alike in all directions", (fine,))
+        given = {prediction.observable for prediction in self.predictions}
+        return emitted, *(one for one in (absorbed, unpolarised) if one.observable not in given)
 
 
 class CandidateList(Document):

@@ -90,7 +90,7 @@ OBSERVABLES: dict[str, Observable] = {
         Observable("g2_0", "g²(0)", "", 2, False, 0.1, 0.02, 0.1, picked=True),
         Observable("pl_size_slope_meV_per_nm", "PL shift with size", "meV/nm", 2, False, 1.0, 0.5, 1.0, "ensemble"),
         Observable("g2_0_slope", "rise of g²(0) with ⟨N⟩", "", 2, False, 0.1, 0.05, 0.1, "ensemble"),
-        Observable("polarisation_degree", "polarisation", "", 2, False, 0.1, 0.05, 0.1, "ensemble"),
+        Observable("polarisation_degree", "polarisation", "", 2, False, 0.1, 0.05, 0.1),
         Observable("absorption_eV", "absorption onset", "eV", 3, False, 0.05, 0.02, 0.1, "ensemble"),
     )
 }
