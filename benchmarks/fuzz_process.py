@@ -111,7 +111,9 @@ def _child(read: Callable[[Path], object], makers: Sequence[Callable[[], Files]]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for make in makers:
         os.write(pipe, b'{"making": 1}\n')
+        signal.setitimer(signal.ITIMER_PROF, MOST_CPU_S)  # HDF5's library may loop on a file that it is to spoil
         files = make()
+        signal.setitimer(signal.ITIMER_PROF, 0)
         _lay_out(files, folder)
         os.write(pipe, b'{"begun": 1}\n')
         outcome = limited(read, folder)
