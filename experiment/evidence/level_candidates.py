@@ -9,7 +9,7 @@ from midgap.defects.report import LevelReport, Levels, Transition
 from midgap.experiment.evidence.candidates import SILENT, Candidate, best_theory, unique_names
 from midgap.experiment.evidence.lifetimes import TRANSPARENT, Surroundings, of_one_cell, radiative
 from midgap.experiment.evidence.method import method
-from midgap.experiment.evidence.polarisation import NO_DIRECTION, POLARISATION, polarised
+from midgap.experiment.evidence.polarisation import NO_DIRECTION, POLARISATION, of_other_cells, polarised
 from midgap.experiment.evidence.predictions import Prediction, Uncertainty
 from midgap.structures.errors import InputError
 from midgap.structures.model import Model
@@ -135,15 +135,18 @@ def _of_report(
             )
         else:
             missing["absorption_eV"] = UPWARDS
+        elsewhere = _elsewhere(report, model, transition, levels)
         if strength := transition.oscillator_strength:
-            elsewhere = _strengths_elsewhere(report, model, transition, levels)
-            errors = of_one_cell(transition.label, elsewhere, strength, _larger(model, levels))
+            strengths = [found.oscillator_strength for found in elsewhere if found.oscillator_strength]
+            errors = of_one_cell(transition.label, strengths, strength, _larger(model, levels))
             predictions.append(radiative(transition.energy_eV, strength, surroundings, errors))
             del missing["tau_av_ns"]
         if transition.principal_fractions is not None:
             shares = ", ".join(f"{x:.2f}" for x in transition.principal_fractions)
             basis = f"shares {shares} of the strength along the principal axes of its dipole, seen from anywhere"
-            predictions.append(polarised(transition.principal_fractions, basis, (FEW_STATES,)))
+            others = [found.principal_fractions for found in elsewhere if found.principal_fractions]
+            size = of_other_cells(transition.principal_fractions, others, _larger(model, levels))
+            predictions.append(polarised(transition.principal_fractions, basis, (size, FEW_STATES)))
             del missing[POLARISATION]
         label = report.label or (model.label if model is not None else report.model) or "unnamed model"
         yield Candidate(
@@ -172,22 +175,20 @@ def _no_lifetime(transition: Transition) -> str:
     return "the transition is forbidden"
 
 
-def _strengths_elsewhere(
-    report: LevelReport, model: Model | None, transition: Transition, levels: Levels
-) -> list[float]:
-    """Oscillator strengths of the same transition, at the same theory, in other cells."""
+def _elsewhere(report: LevelReport, model: Model | None, transition: Transition, levels: Levels) -> list[Transition]:
+    """The same transition, at the same theory, in other cells."""
     models, own = by_name(levels), _hypothesis(report, model)
     if model is None:
         return []
     place = _place(report, transition)
     return [
-        found.oscillator_strength
+        found
         for other in levels.reports
         if (other.model, other.theory.name) != (report.model, report.theory.name)
         and other.theory.name == report.theory.name
         and _hypothesis(other, models.get(other.model)) == own
         for found in other.transitions
-        if found.oscillator_strength and (found.label, _place(other, found)) == (transition.label, place)
+        if (found.label, _place(other, found)) == (transition.label, place)
     ]
 
 

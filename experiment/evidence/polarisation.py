@@ -40,6 +40,15 @@ def degrees(fractions: Sequence[float]) -> np.ndarray:
     return np.asarray(np.sqrt(np.clip(total**2 - 4 * product, 0.0, None)) / total)
 
 
+def of_other_cells(fractions: Sequence[float], others: Sequence[Sequence[float]], remedy: str) -> Uncertainty:
+    """How far the degree is off with the size of the cell, by the same transition's tensors in other cells."""
+    source = "size of the cell"
+    if not others:
+        return Uncertainty(source=source, note="one cell", remedy=remedy)
+    apart = max(abs(float(degrees(other).mean() - degrees(fractions).mean())) for other in others)
+    return Uncertainty(source=source, value=round(apart, 3), note="difference to another cell")
+
+
 def polarised(fractions: Sequence[float], basis: str, uncertainties: Sequence[Uncertainty] = ()) -> Prediction:
     """Its mean over the directions a particle may be seen from, and how far those differ."""
     each = degrees(fractions)
