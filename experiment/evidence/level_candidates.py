@@ -110,44 +110,14 @@ def _of_report(
             continue
         index = transition.lower if transition.upper is None else transition.upper
         level = None if index is None else report.levels[index]
-        predictions = [
-            Prediction(
-                observable="pl_peak_eV",
-                value=transition.energy_eV,
-                uncertainties=_uncertainties(report, model, transition.label, levels),
-                basis=", ".join(
-                    part
-                    for part in (f"difference of one-electron energies at {report.theory.label}", method(report))
-                    if part
-                ),
-            )
-        ]
-        missing = dict(SILENT) | {
+        predictions = tuple(_predictions(report, model, transition, levels, surroundings))
+        silent = dict(SILENT) | {
             "pl_fwhm_meV": "needs the relaxed geometries before and after the emission (command midgap emission)",
             "tau_av_ns": _no_lifetime(transition),
+            "absorption_eV": UPWARDS,
             POLARISATION: NO_DIRECTION,
         }
-        if transition.label == EXCITON:
-            upwards = tuple(u for u in predictions[0].uncertainties if u != RELAXATION)
-            basis = f"the gap: {predictions[0].basis}"
-            predictions.append(
-                Prediction(observable="absorption_eV", value=transition.energy_eV, uncertainties=upwards, basis=basis)
-            )
-        else:
-            missing["absorption_eV"] = UPWARDS
-        elsewhere = _elsewhere(report, model, transition, levels)
-        if strength := transition.oscillator_strength:
-            strengths = [found.oscillator_strength for found in elsewhere if found.oscillator_strength]
-            errors = of_one_cell(transition.label, strengths, strength, _larger(model, levels))
-            predictions.append(radiative(transition.energy_eV, strength, surroundings, errors))
-            del missing["tau_av_ns"]
-        if transition.principal_fractions is not None:
-            shares = ", ".join(f"{x:.2f}" for x in transition.principal_fractions)
-            basis = f"shares {shares} of the strength along the principal axes of its dipole, seen from anywhere"
-            others = [found.principal_fractions for found in elsewhere if found.principal_fractions]
-            size = of_other_cells(transition.principal_fractions, others, _larger(model, levels))
-            predictions.append(polarised(transition.principal_fractions, basis, (size, FEW_STATES)))
-            del missing[POLARISATION]
+        told = {prediction.observable for prediction in predictions}
         label = report.label or (model.label if model is not None else report.model) or "unnamed model"
         yield Candidate(
             name=f"{report.model or label}:{transition.label.replace(' → ', '-')}",
@@ -164,9 +134,36 @@ def _of_report(
             degeneracy=None if level is None else level.degeneracy,
             defect_weight=None if level is None else level.localization.defect_weight,
             oscillator_strength=transition.oscillator_strength,
-            predictions=tuple(predictions),
-            not_predicted=missing,
+            predictions=predictions,
+            not_predicted={name: why for name, why in silent.items() if name not in told},
         )
+
+
+def _predictions(
+    report: LevelReport, model: Model | None, transition: Transition, levels: Levels, surroundings: Surroundings
+) -> Iterator[Prediction]:
+    theory = f"difference of one-electron energies at {report.theory.label}"
+    energy = Prediction(
+        observable="pl_peak_eV",
+        value=transition.energy_eV,
+        uncertainties=_uncertainties(report, model, transition.label, levels),
+        basis=", ".join(part for part in (theory, method(report)) if part),
+    )
+    yield energy
+    if transition.label == EXCITON:
+        upwards = tuple(u for u in energy.uncertainties if u != RELAXATION)
+        change = {"observable": "absorption_eV", "uncertainties": upwards, "basis": f"the gap: {energy.basis}"}
+        yield energy.model_copy(update=change)
+    elsewhere, larger = _elsewhere(report, model, transition, levels), _larger(model, levels)
+    if strength := transition.oscillator_strength:
+        strengths = [found.oscillator_strength for found in elsewhere if found.oscillator_strength]
+        errors = of_one_cell(transition.label, strengths, strength, larger)
+        yield radiative(transition.energy_eV, strength, surroundings, errors)
+    if (fractions := transition.principal_fractions) is not None:
+        shares = ", ".join(f"{x:.2f}" for x in fractions)
+        basis = f"shares {shares} of the strength along the principal axes of its dipole, seen from anywhere"
+        others = [found.principal_fractions for found in elsewhere if found.principal_fractions]
+        yield polarised(fractions, basis, (of_other_cells(fractions, others, larger), FEW_STATES))
 
 
 def _no_lifetime(transition: Transition) -> str:
