@@ -88,7 +88,8 @@ def _print(report: EmissionReport) -> None:
     from midgap.cli.tables import plain_table
 
     console, diagram = Console(highlight=False), report.diagram
-    error = "" if diagram.uncertainty_eV is None else f" ± {diagram.uncertainty_eV:.2f}"
+    known = diagram.emission_uncertainty_eV
+    error = "" if known is None else f" ± {known:.2f}"
     console.print(
         f"emission [bold]{diagram.emission_eV:.2f}{error} eV[/] vertical, zero-phonon line {diagram.zero_phonon_line_eV:.2f}, "
         f"absorption {diagram.absorption_eV:.2f} eV; Stokes shift {diagram.stokes_shift_eV:.2f} eV"

@@ -22,9 +22,6 @@ from midgap.structures.errors import InputError
 ENERGY_OF_ROOT_CURVATURE = float(hbar * np.sqrt(e / atomic_mass) / angstrom / e)
 """ħω in eV of a curvature of 1 eV/(amu Å²)."""
 
-CORRECTIONS = "corrections and alignment"
-"""The usual source of an error of charged cells' energies."""
-
 MOVED_TOO_FAR_ANG = 3.0
 
 
@@ -193,9 +190,9 @@ class ConfigurationCoordinate(Document):
     energy_difference_eV
         Minimum of the excited state above that of the ground state, without zero-point energy.
     uncertainty_eV
-        Of the energy difference; None if not known.
-    uncertainty_source
-        What it is the error of.
+        Of the energy difference by corrections and alignment; None if not known.
+    elsewhere
+        The same two states in another cell: how far its numbers are from these tells how far these are off.
     points_ground, points_excited
         What was computed, rows (Q, E).
     basis
@@ -207,7 +204,7 @@ class ConfigurationCoordinate(Document):
     excited: Parabola
     energy_difference_eV: float
     uncertainty_eV: float | None = None
-    uncertainty_source: str = CORRECTIONS
+    elsewhere: ConfigurationCoordinate | None = None
     ground_label: str = ""
     excited_label: str = ""
     points_ground: tuple[tuple[float, float], ...] = ()
@@ -246,6 +243,14 @@ class ConfigurationCoordinate(Document):
     def emission_eV(self) -> float:
         """Vertical, from the geometry of the excited state."""
         return self.energy_difference_eV - self.relaxation_ground_eV
+
+    @property
+    def emission_uncertainty_eV(self) -> float | None:
+        """What is known of the error of the vertical emission: of corrections, and from cell to cell."""
+        other = self.elsewhere
+        cell = None if other is None else abs(self.emission_eV - other.emission_eV)
+        known = [error for error in (self.uncertainty_eV, cell) if error is not None]
+        return float(np.hypot.reduce(known)) if known else None
 
     @property
     def absorption_eV(self) -> float:
@@ -325,7 +330,7 @@ def from_four_energies(
     excited_at_ground_eV: float,
     *,
     uncertainty_eV: float | None = None,
-    uncertainty_source: str = CORRECTIONS,
+    elsewhere: ConfigurationCoordinate | None = None,
     ground_label: str = "",
     excited_label: str = "",
     basis: str = "",
@@ -351,7 +356,7 @@ def from_four_energies(
         excited=Parabola(phonon_eV=high, minimum_q=delta_q, minimum_eV=excited_at_excited_eV),
         energy_difference_eV=excited_at_excited_eV - ground_at_ground_eV,
         uncertainty_eV=uncertainty_eV,
-        uncertainty_source=uncertainty_source,
+        elsewhere=elsewhere,
         ground_label=ground_label,
         excited_label=excited_label,
         points_ground=((0.0, ground_at_ground_eV), (delta_q, ground_at_excited_eV)),

@@ -41,7 +41,14 @@ def residual_plot(ax: Axes, comparison: Comparison) -> Axes:
     for y, candidate in enumerate(rows):
         own = [e for e in comparison.evidence if e.candidate == candidate.name and e.observable in used]
         for i, evidence in enumerate(sorted(own, key=lambda e: used.index(e.observable))):
-            _mark(ax, y + apart * (i - 0.5 * (len(own) - 1)), evidence, used.index(evidence.observable), far)
+            _mark(
+                ax,
+                y + apart * (i - 0.5 * (len(own) - 1)),
+                evidence,
+                used.index(evidence.observable),
+                far,
+                enters(comparison, evidence),
+            )
     for i, name in enumerate(used):
         colour, _, marker = LINES[i % len(LINES)]
         ax.plot([], [], marker, color=colour.light, markersize=4.5, label=OBSERVABLES[name].label)
@@ -76,7 +83,20 @@ def has_arrows(comparison: Comparison) -> bool:
     return any(x is not None and np.isfinite(x) and abs(x) > far for x in found)
 
 
-def _mark(ax: Axes, y: float, evidence: Evidence, i: int, far: float) -> None:
+def enters(comparison: Comparison, evidence: Evidence) -> bool:
+    """Whether it is part of a sum: that of all candidates, or of those that are left."""
+    sums = (comparison.totals, comparison.narrowed)
+    return any(evidence.candidate in s.candidates and evidence.observable in s.observables for s in sums)
+
+
+def has_open_marks(comparison: Comparison) -> bool:
+    """Whether `residual_plot` shows what enters no sum."""
+    counted = {candidate.name for candidate in comparison.candidates if candidate.counted}
+    shown = [e for e in comparison.evidence if e.candidate in counted and e.ensemble_residual is not None]
+    return not all(enters(comparison, one) for one in shown)
+
+
+def _mark(ax: Axes, y: float, evidence: Evidence, i: int, far: float, filled: bool) -> None:
     colour, _, marker = LINES[i % len(LINES)]
     each = np.asarray(evidence.residuals, dtype=float)
     each = each[np.isfinite(each)]
@@ -87,7 +107,7 @@ def _mark(ax: Axes, y: float, evidence: Evidence, i: int, far: float) -> None:
     if abs(mean) > far:
         ax.plot([np.sign(mean) * far], [y], "<" if mean < 0 else ">", color=colour.light, markersize=5, zorder=4)
         return
-    face = colour.light if evidence.counted else PAPER.light
+    face = colour.light if filled else PAPER.light
     ax.plot([mean], [y], marker, color=colour.light, markerfacecolor=face, markersize=6, zorder=4)
 
 

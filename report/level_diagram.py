@@ -130,8 +130,9 @@ def _draw_column(
         y = level.above_vbm_eV
         _line(ax, sides, y, LEVEL.light, width, style="solid" if level.kind == "deep" else DASHED, zorder=5)
         bottom = y - 1.3 * type_eV if _struck(height, line, 1.3 * type_eV) else height + 0.2 * type_eV
-        label = _text(ax, x + HALF, bottom, f"{y:.2f}", SMALL, LEVEL.light, "right")
-        label.set_path_effects([Stroke(linewidth=2.0, foreground=PAPER.light), Normal()])
+        if level.kind != "resonant":
+            label = _text(ax, x + HALF, bottom, f"{y:.2f}", SMALL, LEVEL.light, "right")
+            label.set_path_effects([Stroke(linewidth=2.0, foreground=PAPER.light), Normal()])
         known, whole = _errors(report, i, comparison)
         for error, colour, cap in ((whole, MUTED, 0.0), (known, INK, 2.2)):
             if error:

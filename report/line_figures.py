@@ -98,7 +98,8 @@ def _measured_row(ax: Axes, peak: Quantity, width_eV: float | None) -> None:
             ax.plot([peak.lo, peak.hi], [0, 0], color=PL.light, linewidth=6, alpha=0.35, solid_capstyle="butt")
         return
     if width_eV is not None:
-        ax.plot(peak.value + 0.5 * width_eV * np.array([-1, 1]), [0, 0], color=PL.light, linewidth=6, alpha=0.35)
+        ends = peak.value + 0.5 * width_eV * np.array([-1, 1])
+        ax.plot(ends, [0, 0], color=PL.light, linewidth=6, alpha=0.35, solid_capstyle="butt")
     ax.plot([peak.value], [0], "D", color=PL.light, markersize=4.5)
 
 
@@ -107,7 +108,8 @@ def _row(ax: Axes, row: int, candidate: Candidate, assumption: Assumption | None
     assert energy is not None
     if width is not None and width.relation == "equals":
         half = 0.5e-3 * width.value
-        ax.plot([energy.value - half, energy.value + half], [row, row], color=LINE.light, linewidth=6)
+        ends = [energy.value - half, energy.value + half]
+        ax.plot(ends, [row, row], color=LINE.light, linewidth=6, solid_capstyle="butt")
     if energy.alternatives is not None:
         ends = [float(energy.alternatives.min()), float(energy.alternatives.max())]
         _whole(ax, row, ends, energy, assumption)

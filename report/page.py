@@ -21,7 +21,7 @@ from midgap.experiment.evidence.predictions import Assumption
 from midgap.experiment.records import Records
 from midgap.report import page_figures as draw
 from midgap.report import page_records
-from midgap.report.evidence_figures import has_arrows, has_strokes, undecided
+from midgap.report.evidence_figures import has_arrows, has_open_marks, has_strokes, undecided
 from midgap.report.exhibits import Exhibits
 from midgap.report.glossary import meanings
 from midgap.report.level_diagram import columns
@@ -103,6 +103,7 @@ def render_page(levels: Levels, comparison: Comparison, records: Records, exhibi
         residuals=draw.evidence_panel(comparison),
         strokes=has_strokes(comparison),
         arrows=has_arrows(comparison),
+        unentered=has_open_marks(comparison),
         sensitivity=draw.sensitivity_panel(comparison),
         drawn=undecided(comparison) if comparison.totals.candidates else [],
         emissions=list(draw.emission_panels(exhibits.emissions)),

@@ -21,6 +21,11 @@ def json_schema(document: type[Document]) -> dict[str, Any]:
     numbers fit each other is checked when a file is read.
     """
     schema = document.model_json_schema(schema_generator=_Untitled)
+    if "$ref" in schema:  # of a class that may hold itself
+        own = schema.pop("$ref").removeprefix("#/$defs/")
+        schema = {
+            key: dict(part) if key == "properties" else part for key, part in schema["$defs"][own].items()
+        } | schema
     head = {
         "schema": {"type": "string", "const": document.schema_name()},
         "schema_version": {"type": "integer", "const": document.SCHEMA_VERSION},
@@ -86,14 +91,21 @@ def breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 def _breaks(
     old: Any, new: Any, old_root: dict[str, Any], new_root: dict[str, Any], place: str, above: frozenset[str]
 ) -> Iterator[str]:
-    if isinstance(old, dict) and old.get("$ref", "") in above:
-        return
-    above |= {old["$ref"]} if isinstance(old, dict) and "$ref" in old else set()
-    old, new = _followed(old, old_root), _followed(new, new_root)
+    new = _followed(new, new_root)
     choices = [_followed(one, new_root) for one in new.get("anyOf", [new])]
-    for one in (_followed(one, old_root) for one in old.get("anyOf", [old])):
-        found = [list(_breaks_alone(one, other, old_root, new_root, place, above)) for other in choices]
+    for one in _choices(old, old_root):
+        inside = above | {one["$ref"]} if "$ref" in one else above
+        if "$ref" in one and inside == above:
+            continue  # a class that holds itself, compared already
+        alone = _followed(one, old_root)
+        found = [list(_breaks_alone(alone, other, old_root, new_root, place, inside)) for other in choices]
         yield from min(found, key=len)
+
+
+def _choices(part: dict[str, Any], root: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a part may be; a name of one thing alone stays a name."""
+    choices: list[dict[str, Any]] = _followed(part, root).get("anyOf", [part])
+    return choices
 
 
 def _breaks_alone(

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from midgap.defects.band_edges import band_edges
-from midgap.defects.configuration_coordinate import CORRECTIONS, ConfigurationCoordinate, delta_q, from_four_energies
+from midgap.defects.configuration_coordinate import ConfigurationCoordinate, delta_q, from_four_energies
 from midgap.defects.corrections import extended_fnv, vertical_fnv
 from midgap.defects.electronic_structure import ElectronicStructure
 from midgap.defects.emission import Screening
@@ -120,33 +122,29 @@ def diagrams(
 ) -> Iterator[tuple[str, ConfigurationCoordinate]]:
     """Of a hole that is captured and of an electron, from one of `vertical_energies`, by ``excited_to_ground``.
 
-    What the vertical energy differs by from that of the ``smaller`` cell is its uncertainty.
+    With those of the ``smaller`` cell beside them.
     """
     charge = one["charge"]
     gains = {0: one["relaxation_of_neutral_eV"], charge: one["relaxation_of_charged_eV"]}
+    others = {} if smaller is None else dict(diagrams(smaller))
     for carrier, ground in (("hole", max(0, charge)), ("electron", min(0, charge))):
         excited = charge - ground
         zero = one[f"{carrier}_zero_phonon_eV"]
         name = f"{SIGNS[excited]}_to_{SIGNS[ground]}"
-        vertical = f"{carrier}_emission_eV"
-        error = None if smaller is None else abs(one[vertical] - smaller[vertical])
-        basis = f"{one['energy_theory']}, {one['atoms']} atoms, both ends of the way; images taken off by the dielectric constants of the study"
-        if smaller is not None:
-            basis += f"; ±: difference of the vertical energy to that in {smaller['atoms']} atoms"
         energies = (0.0, gains[ground], zero, zero + gains[excited])
-        labels = {
-            "excited_label": f"V{RAISED[SIGNS[excited]]} + {carrier}",
-            "ground_label": f"V{RAISED[SIGNS[ground]]}",
-        }
         yield (
             name,
             from_four_energies(
                 one["delta_q_amu_ang"],
                 *energies,
-                uncertainty_eV=error,
-                uncertainty_source=CORRECTIONS if smaller is None else "size of the cell",
-                basis=basis,
-                **labels,
+                elsewhere=others.get(name),
+                excited_label=f"V{RAISED[SIGNS[excited]]} + {carrier}",
+                ground_label=f"V{RAISED[SIGNS[ground]]}",
+                basis=(
+                    f"{one['energy_theory']}, {one['atoms']} atoms, both ends of the way; images taken off by ε₀ "
+                    f"{one['permittivity_static']:.1f} and ε∞ {one['permittivity_electronic']:.1f}, without that "
+                    f"{one[f'{carrier}_emission_eV'] + one[f'{carrier}_images_eV']:.2f} eV vertical"
+                ),
             ),
         )
 
@@ -199,6 +197,10 @@ def _vertical(cells: dict[str, FinishedCalculation], host: ElectronicStructure, 
     at_neutral = q * (energy["neutral"] - energy["charged away"])
     at_charged = q * (energy["neutral away"] - energy["charged"])
     negative, positive = (at_neutral, at_charged) if q > 0 else (at_charged, at_neutral)
+    # What the corrections took from each of the two.
+    of_neutral = q * corrections["charged away"]
+    of_charged = q * (corrections["charged"] - corrections["neutral away"])
+    of_hole, of_electron = (of_neutral, -of_charged) if q > 0 else (of_charged, -of_neutral)
     return {
         "energy_theory": home.energy_theory,
         "delta_q_amu_ang": delta_q(home.structure, charged.structure),
@@ -208,10 +210,19 @@ def _vertical(cells: dict[str, FinishedCalculation], host: ElectronicStructure, 
         "hole_emission_eV": negative - edges.vbm_eV,
         "electron_zero_phonon_eV": edges.cbm_eV - level,
         "electron_emission_eV": edges.cbm_eV - positive,
+        "hole_images_eV": of_hole,
+        "electron_images_eV": of_electron,
+        "permittivity_static": _mean(static),
+        "permittivity_electronic": _mean(electronic),
         "relaxation_of_neutral_eV": energy["neutral away"] - energy["neutral"],
         "relaxation_of_charged_eV": energy["charged away"] - energy["charged"],
         **{f"correction_{role.replace(' ', '_')}_eV": value for role, value in corrections.items()},
     }
+
+
+def _mean(permittivity: Any) -> float:
+    """Of a tensor, or the number itself."""
+    return float(np.trace(permittivity * np.eye(3)) / 3)
 
 
 def _total(cell: ElectronicStructure) -> float:

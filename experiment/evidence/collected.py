@@ -25,7 +25,7 @@ Row = tuple[int, ParticleRecord, Quantity]
 
 BAND = "the band in which light was detected; no maximum was read"
 ALL = "of all records together"
-TOGETHER = {"absorption_eV": "excited there it glowed"}
+TOGETHER = {"stokes_shift_eV": "from where it was excited, so at most"}
 """What several records say together, in other words."""
 OPEN = "its bound leaves everything open"
 WIDTH_OF_AN_ENSEMBLE = "the width of an ensemble's line bounds that of a particle from above"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from midgap.defects.configuration_coordinate import CORRECTIONS, FWHM_PER_SIGMA, ConfigurationCoordinate
+from midgap.defects.configuration_coordinate import FWHM_PER_SIGMA, ConfigurationCoordinate
 from midgap.defects.emission_study import EmissionReport, emission_report
+from midgap.defects.lineshape import Lineshape
 from midgap.experiment.evidence.candidates import SILENT, Candidate
 from midgap.experiment.evidence.lifetimes import TRANSPARENT, Surroundings, radiative, surroundings_of
 from midgap.experiment.evidence.polarisation import NO_DIRECTION, POLARISATION
@@ -21,13 +23,10 @@ STRONG = 10.0
 REFLECTED = (
     "; from the line of the lower state's frequency to the upper state's vibration reflected at the lower one's slope"
 )
-OF_CELLS = {
-    CORRECTIONS: "of the energies of charged cells and of the band edge that the carrier sits at",
-    "size of the cell": "beyond the corrections",
-}
-"""Errors of energies in supercells; one of them may be known."""
 ONSET = math.sqrt(2.0 * math.log(100.0))
 """So many σ from its maximum a Gaussian line has 1 % of its strength."""
+CELL = "size of the cell"
+FUNCTIONAL = Uncertainty(source="functional", note="how far the theory is off is not known from one theory")
 WIDTHS = 5
 """So many widths stand for all between the two estimates."""
 
@@ -49,65 +48,20 @@ def read_emission(path: Path) -> EmissionReport:
 def from_emission(
     report: EmissionReport, name: str, label: str = "", surroundings: Surroundings = TRANSPARENT
 ) -> Candidate:
-    """A configuration-coordinate diagram with its line: peak, width, and the lifetime where it was computed.
+    """A configuration-coordinate diagram with its line: maximum, width, Stokes shift, and the lifetime where it was computed.
 
-    The line is the one nearest to room temperature; without one the vertical energy is all that is predicted. A
+    The line is the one nearest to room temperature; without one the vertical energy stands for its maximum. A
     refractive index that the emission was given goes before that of ``surroundings``.
     """
     diagram = report.diagram
     lines = {line.temperature_K: line for line in report.lines} | dict.fromkeys(report.dark_K)
     line = lines[min(lines, key=lambda one: abs(one - ROOM_TEMPERATURE_K))] if lines else None
-    zero = f"zero-phonon line {report.zero_phonon_line_eV:.2f} eV"
-    phonon, error = diagram.ground.phonon_eV, diagram.ground.phonon_uncertainty_eV
-    # The width goes with ω^(3/2) at low and with ω at high temperature.
-    relative = None if error is None else 1.5 * error / phonon
-    energy = Prediction(
-        observable="pl_peak_eV",
-        value=diagram.emission_eV if line is None else line.peak_eV,
-        uncertainties=(
-            Uncertainty(
-                source=diagram.uncertainty_source,
-                value=diagram.uncertainty_eV,
-                note=OF_CELLS.get(diagram.uncertainty_source, ""),
-            ),
-            Uncertainty(source="functional", note="how far the theory is off is not known from one theory"),
-            *(
-                Uncertainty(source=source, note=note)
-                for source, note in OF_CELLS.items()
-                if source != diagram.uncertainty_source
-            ),
-            Uncertainty(
-                source="electron-hole attraction", effect="lowers", note="the carrier is at the band edge, free"
-            ),
-        ),
-        basis=(f"vertical, {zero}" if line is None else f"maximum of the line at {line.temperature_K:g} K, {zero}")
-        + (f"; {diagram.basis}" if diagram.basis else ""),
-    )
-    predictions, missing = [energy, _absorption(diagram, energy)], dict(SILENT) | {POLARISATION: NO_DIRECTION}
+    predictions = [_energy(report, line), _stokes_shift(diagram, line)]
+    missing = dict(SILENT) | {POLARISATION: NO_DIRECTION}
     if line is None:
         missing["pl_fwhm_meV"] = "its line reaches below zero energy"
     else:
-        low, high = sorted(1e3 * width for width in (line.fwhm_eV, diagram.reflected_fwhm_eV(line.temperature_K)))
-        strong = diagram.huang_rhys_emission > STRONG
-        middle = math.sqrt(low * high) if strong else 1e3 * line.fwhm_eV
-        width = Prediction(
-            observable="pl_fwhm_meV",
-            value=middle,
-            alternatives=np.geomspace(low, high, WIDTHS) if strong else None,
-            uncertainties=(
-                Uncertainty(
-                    source="anharmonicity",
-                    value=None if relative is None else middle * relative,
-                    note="what a cubic term would change of the effective mode, 1.5 times its relative error",
-                ),
-                Uncertainty(source="functional", note="forces of one theory"),
-            ),
-            basis=(
-                f"Huang-Rhys factor {report.coupling.total:.1f}, mean phonon {1e3 * report.coupling.mean_phonon_eV:.1f} meV, "
-                f"at {line.temperature_K:g} K{REFLECTED if strong else ''}"
-            ),
-        )
-        predictions.append(width)
+        predictions.append(_width(report, line))
     if report.lifetime is not None:
         given = report.lifetime.refractive_index
         around = surroundings if given == 1 else surroundings_of("", given)
@@ -127,15 +81,94 @@ def from_emission(
     )
 
 
-def _absorption(diagram: ConfigurationCoordinate, energy: Prediction) -> Prediction:
-    """Where the way back up begins to absorb, as uncertain as the emission."""
-    width = diagram.absorbed_fwhm_eV(ROOM_TEMPERATURE_K)
+def _energy(report: EmissionReport, line: Lineshape | None) -> Prediction:
+    diagram = report.diagram
+    how = f"vertical {diagram.emission_eV:.2f} eV, zero-phonon line {report.zero_phonon_line_eV:.2f} eV"
+    if line is not None:
+        how = f"maximum of the line at {line.temperature_K:g} K, with the rate's E³; {how}"
     return Prediction(
-        observable="absorption_eV",
-        value=diagram.absorption_eV - ONSET * width / FWHM_PER_SIGMA,
-        uncertainties=energy.uncertainties,
-        basis=(
-            f"where the line of the same transition upwards, vertical {diagram.absorption_eV:.2f} eV, {1e3 * width:.0f} meV wide "
-            f"at {ROOM_TEMPERATURE_K:g} K, has 1 % of its strength"
+        observable="pl_peak_eV",
+        value=diagram.emission_eV if line is None else line.peak_eV,
+        uncertainties=(
+            Uncertainty(
+                source="corrections and alignment",
+                value=diagram.uncertainty_eV,
+                note="of the energies of charged cells and of the band edge that the carrier sits at",
+            ),
+            _from_cell_to_cell(diagram, lambda one: one.emission_eV),
+            FUNCTIONAL,
+            Uncertainty(source="k-points, cutoff, geometries", note="one of each"),
+            Uncertainty(
+                source="electron-hole attraction", effect="lowers", note="the carrier is at the band edge, free"
+            ),
         ),
+        basis="; ".join(part for part in (how, diagram.basis) if part),
+    )
+
+
+def _stokes_shift(diagram: ConfigurationCoordinate, line: Lineshape | None) -> Prediction:
+    """From where the way back up begins to absorb; what both ends are off by, as a gap or a correction, is not in it."""
+
+    def onset_eV(one: ConfigurationCoordinate) -> float:
+        return one.absorption_eV - ONSET * one.absorbed_fwhm_eV(ROOM_TEMPERATURE_K) / FWHM_PER_SIGMA
+
+    return Prediction(
+        observable="stokes_shift_eV",
+        value=onset_eV(diagram) - (diagram.emission_eV if line is None else line.peak_eV),
+        uncertainties=(
+            _from_cell_to_cell(diagram, lambda one: onset_eV(one) - one.emission_eV),
+            Uncertainty(source="functional", note="forces of one theory"),
+            Uncertainty(source="another absorber", effect="lowers", note="what else absorbs and passes carriers on"),
+        ),
+        basis=(
+            f"from {onset_eV(diagram):.2f} eV, where the line of the same transition upwards (vertical {diagram.absorption_eV:.2f} eV, "
+            f"{1e3 * diagram.absorbed_fwhm_eV(ROOM_TEMPERATURE_K):.0f} meV wide at {ROOM_TEMPERATURE_K:g} K) has 1 % of its height, "
+            "to the maximum of the emission"
+        ),
+    )
+
+
+def _width(report: EmissionReport, line: Lineshape) -> Prediction:
+    diagram, temperature = report.diagram, line.temperature_K
+    phonon, error = diagram.ground.phonon_eV, diagram.ground.phonon_uncertainty_eV
+    low, high = sorted(1e3 * width for width in (line.fwhm_eV, diagram.reflected_fwhm_eV(temperature)))
+    strong = diagram.huang_rhys_emission > STRONG
+    middle = math.sqrt(low * high) if strong else 1e3 * line.fwhm_eV
+    cell = None
+    if diagram.elsewhere is not None:
+        widths = [one.reflected_fwhm_eV(temperature) for one in (diagram, diagram.elsewhere)]
+        cell = middle * abs(math.log(widths[0] / widths[1]))
+    return Prediction(
+        observable="pl_fwhm_meV",
+        value=middle,
+        alternatives=np.geomspace(low, high, WIDTHS) if strong else None,
+        uncertainties=(
+            Uncertainty(
+                source=CELL, value=cell, note="one cell" if cell is None else "ratio to the width in another cell"
+            ),
+            Uncertainty(
+                source="anharmonicity",
+                # The width goes with ω^(3/2) at low and with ω at high temperature.
+                value=None if error is None else middle * 1.5 * error / phonon,
+                note="only the two ends were computed"
+                if error is None
+                else "of a cubic term through the points between",
+            ),
+            Uncertainty(source="functional", note="forces of one theory"),
+        ),
+        basis=(
+            f"Huang-Rhys factor {report.coupling.total:.1f}, mean phonon {1e3 * report.coupling.mean_phonon_eV:.1f} meV, "
+            f"at {temperature:g} K{REFLECTED if strong else ''}"
+        ),
+    )
+
+
+def _from_cell_to_cell(
+    diagram: ConfigurationCoordinate, number: Callable[[ConfigurationCoordinate], float]
+) -> Uncertainty:
+    """How far a number is from that of the other cell."""
+    if diagram.elsewhere is None:
+        return Uncertainty(source=CELL, note="one cell")
+    return Uncertainty(
+        source=CELL, value=abs(number(diagram) - number(diagram.elsewhere)), note="difference to another cell"
     )

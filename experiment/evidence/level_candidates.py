@@ -9,7 +9,7 @@ from midgap.defects.report import LevelReport, Levels, Transition
 from midgap.experiment.evidence.candidates import SILENT, Candidate, best_theory, unique_names
 from midgap.experiment.evidence.lifetimes import TRANSPARENT, Surroundings, of_one_cell, radiative
 from midgap.experiment.evidence.method import method
-from midgap.experiment.evidence.polarisation import NO_DIRECTION, POLARISATION, of_other_cells, polarised
+from midgap.experiment.evidence.polarisation import NO_DIRECTION, POLARISATION, polarised
 from midgap.experiment.evidence.predictions import Prediction, Uncertainty
 from midgap.structures.errors import InputError
 from midgap.structures.model import Model
@@ -31,7 +31,8 @@ FEW_STATES = Uncertainty(
     effect="lowers",
     note="warm carriers fill more of them than those within 0.1 eV of its edge",
 )
-UPWARDS = "needs the levels of the charge state that it leaves behind (command midgap emission)"
+BETWEEN_CELLS = "; a range is that between cells"
+RELAXING = "needs the relaxed geometries before and after the emission (command midgap emission)"
 ATTRACTION = Uncertainty(source="electron-hole attraction", effect="lowers", note="no binding energy is subtracted")
 
 
@@ -112,9 +113,9 @@ def _of_report(
         level = None if index is None else report.levels[index]
         predictions = tuple(_predictions(report, model, transition, levels, surroundings))
         silent = dict(SILENT) | {
-            "pl_fwhm_meV": "needs the relaxed geometries before and after the emission (command midgap emission)",
+            "pl_fwhm_meV": RELAXING,
             "tau_av_ns": _no_lifetime(transition),
-            "absorption_eV": UPWARDS,
+            "stokes_shift_eV": RELAXING,
             POLARISATION: NO_DIRECTION,
         }
         told = {prediction.observable for prediction in predictions}
@@ -143,17 +144,12 @@ def _predictions(
     report: LevelReport, model: Model | None, transition: Transition, levels: Levels, surroundings: Surroundings
 ) -> Iterator[Prediction]:
     theory = f"difference of one-electron energies at {report.theory.label}"
-    energy = Prediction(
+    yield Prediction(
         observable="pl_peak_eV",
         value=transition.energy_eV,
         uncertainties=_uncertainties(report, model, transition.label, levels),
         basis=", ".join(part for part in (theory, method(report)) if part),
     )
-    yield energy
-    if transition.label == EXCITON:
-        upwards = tuple(u for u in energy.uncertainties if u != RELAXATION)
-        change = {"observable": "absorption_eV", "uncertainties": upwards, "basis": f"the gap: {energy.basis}"}
-        yield energy.model_copy(update=change)
     elsewhere, larger = _elsewhere(report, model, transition, levels), _larger(model, levels)
     if strength := transition.oscillator_strength:
         strengths = [found.oscillator_strength for found in elsewhere if found.oscillator_strength]
@@ -163,7 +159,13 @@ def _predictions(
         shares = ", ".join(f"{x:.2f}" for x in fractions)
         basis = f"shares {shares} of the strength along the principal axes of its dipole, seen from anywhere"
         others = [found.principal_fractions for found in elsewhere if found.principal_fractions]
-        yield polarised(fractions, basis, (of_other_cells(fractions, others, larger), FEW_STATES))
+        size = Uncertainty(source="size of the cell", note="one cell", remedy=larger)
+        yield polarised(
+            fractions,
+            basis + BETWEEN_CELLS if others else basis,
+            (FEW_STATES,) if others else (size, FEW_STATES),
+            others,
+        )
 
 
 def _no_lifetime(transition: Transition) -> str:

@@ -22,13 +22,7 @@ Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 SAME_DATA = {"pl_size_slope_meV_per_nm": "pl_peak_eV", "g2_0": "n_emitters_M"}
-"""Observables that are the same measurement as another one."""
-SAME_ERRORS = {"absorption_eV": "pl_peak_eV"}
-"""Observables whose prediction is off wherever that of another one is."""
-COUNTED_INSTEAD = {name: (other, "the same data") for name, other in SAME_DATA.items()} | {
-    name: (other, "its prediction has the same errors") for name, other in SAME_ERRORS.items()
-}
-"""Of two that are not independent one is counted: which, and why."""
+"""Observables that are the same measurement as another one, which is counted instead."""
 
 
 class Particles(Document):
@@ -118,11 +112,9 @@ def apart_from(name: str, evidence: Sequence[Evidence], assumption: int) -> dict
 
 
 def uncounted(evidence: Sequence[Evidence]) -> dict[str, str]:
-    """Observables that do not enter: ``PL energy: its prediction has the same errors`` is counted instead, and why."""
+    """Observables that do not enter: ``number of emitters: the same data`` is counted instead, and why."""
     names = {one.observable for one in evidence if not one.counted}
-    return {
-        name: f"{OBSERVABLES[other].label}: {why}" for name, (other, why) in COUNTED_INSTEAD.items() if name in names
-    }
+    return {name: f"{OBSERVABLES[other].label}: the same data" for name, other in SAME_DATA.items() if name in names}
 
 
 def missing(candidates: Sequence[Candidate], data: dict[str, Data], records: Records) -> Iterator[Missing]:
@@ -196,10 +188,10 @@ def _against(
         alone[data.index] = _integral(population.at(x, rows=True), prediction.density(x, widths), x)
     middle = outermost(data) if data.measurements.is_bound.all() else population.summary(data.observable, 1)[0]
     whole = Measurements.of([middle], [True], data.observable)
-    other, why = COUNTED_INSTEAD.get(prediction.observable, (None, ""))
+    other = SAME_DATA.get(prediction.observable)
     notes = [data.note]
     if other is not None:
-        notes.append(f"not counted beside {OBSERVABLES[other].label}: {why}")
+        notes.append(f"not counted beside {OBSERVABLES[other].label}: the same data")
     return Evidence(
         candidate=candidate.name,
         observable=prediction.observable,

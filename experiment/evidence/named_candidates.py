@@ -10,14 +10,12 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from midgap.experiment.evidence.candidates import Candidate
 from midgap.experiment.evidence.confinement import Confinement
-from midgap.experiment.evidence.polarisation import polarised
+from midgap.experiment.evidence.polarisation import POLARISATION, polarised
 from midgap.experiment.evidence.predictions import Prediction, SizeCurve, Uncertainty
 from midgap.experiment.records import data_file
 from midgap.structures.document import Document, read_json
 from midgap.structures.errors import InputError
 
-STOKES = "Stokes shift"
-"""A source of uncertainty of what is emitted, not of what is absorbed."""
 SIZES = 60
 """Sizes between the smallest and the largest that an inclusion may have, evenly on a logarithmic scale."""
 SIZES_OF_PARTICLES_NM = (4.0, 40.0)
@@ -73,7 +71,7 @@ class NamedCandidate(Document):
         )
 
     def _confined(self) -> tuple[Prediction, ...]:
-        """What it emits, how polarised, and from where on it absorbs."""
+        """What it emits, and how polarised."""
         first, *others = self.confinements
         low, high = self.sizes_nm or SIZES_OF_PARTICLES_NM
         sizes = np.geomspace(low, high, SIZES)
@@ -103,12 +101,10 @@ class NamedCandidate(Document):
                 f"{f', walls of {first.barrier_eV:g} eV' if first.barrier_eV else ''}: {first.source}"
             ),
         )
-        upwards = tuple(u for u in emitted.uncertainties if u.source != STOKES)
-        absorbed = emitted.model_copy(update={"observable": "absorption_eV", "uncertainties": upwards})
         fine = Uncertainty(source="fine structure and shape", effect="raises", note="of a crystal that is not cubic")
         unpolarised = polarised([1 / 3] * 3, "bands that are alike in all directions", (fine,))
-        given = {prediction.observable for prediction in self.predictions}
-        return emitted, *(one for one in (absorbed, unpolarised) if one.observable not in given)
+        given = any(prediction.observable == POLARISATION for prediction in self.predictions)
+        return (emitted,) if given else (emitted, unpolarised)
 
 
 class CandidateList(Document):

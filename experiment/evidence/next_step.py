@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from midgap.experiment.evidence.candidates import Candidate
 from midgap.experiment.evidence.collected import Data
-from midgap.experiment.evidence.likelihoods import SAME_ERRORS, log_evidence
+from midgap.experiment.evidence.likelihoods import log_evidence
 from midgap.experiment.evidence.observables import OBSERVABLES, Observable, ObservableName
 from midgap.experiment.evidence.odds import ALIVE, Odds, Totals
 from midgap.experiment.evidence.predictions import Assumption, Prediction, Uncertainty
@@ -125,8 +125,6 @@ def _measurements(
     living: Sequence[Candidate], weights: Mapping[str, float], data: Mapping[str, Data], assumption: Assumption
 ) -> Iterator[NextStep]:
     for name, observable in OBSERVABLES.items():
-        if _would_not_count(name, data):
-            continue
         able = [(c, p) for c in living if (p := c.prediction(name)) is not None]
         if len(able) < 2:
             continue
@@ -157,11 +155,7 @@ def _calculations(
         for name, one in data.items():
             observable = OBSERVABLES[name]
             prediction = candidate.prediction(name) or _ignorant(candidate, one)
-            if (
-                _would_not_count(name, data)
-                or prediction is None
-                or (prediction.by_size is not None and prediction.alternatives is None)
-            ):
+            if prediction is None or (prediction.by_size is not None and prediction.alternatives is None):
                 continue
             now, left = float(np.mean(prediction.widths(assumption))), observable.feasible_by_theory
             if now <= left:
@@ -187,11 +181,6 @@ def _calculations(
                 how=_remedy(prediction) if candidate.prediction(name) else _needs(candidate, name),
                 note=_wanting(prediction, assumption) if candidate.prediction(name) else NOT_YET,
             )
-
-
-def _would_not_count(name: str, data: Mapping[str, Data]) -> bool:
-    """Better known, it would still not enter beside what is measured."""
-    return SAME_ERRORS.get(name) in data
 
 
 def _measurement(observable: Observable, data: Data | None) -> str:

@@ -23,7 +23,7 @@ ObservableName = Literal[
     "pl_size_slope_meV_per_nm",
     "g2_0_slope",
     "polarisation_degree",
-    "absorption_eV",
+    "stokes_shift_eV",
 ]
 
 ON_LEVEL = "ON"
@@ -91,7 +91,7 @@ OBSERVABLES: dict[str, Observable] = {
         Observable("pl_size_slope_meV_per_nm", "PL shift with size", "meV/nm", 2, False, 1.0, 0.5, 1.0, "ensemble"),
         Observable("g2_0_slope", "rise of g²(0) with ⟨N⟩", "", 2, False, 0.1, 0.05, 0.1, "ensemble"),
         Observable("polarisation_degree", "polarisation", "", 2, False, 0.1, 0.05, 0.1),
-        Observable("absorption_eV", "absorption onset", "eV", 3, False, 0.05, 0.02, 0.1, "ensemble"),
+        Observable("stokes_shift_eV", "Stokes shift", "eV", 3, False, 0.05, 0.02, 0.1, "ensemble"),
     )
 }
 assert set(OBSERVABLES) == set(get_args(ObservableName))
@@ -137,14 +137,14 @@ def _on_lifetime(record: ParticleRecord) -> Quantity | None:
 
 
 def of_the_ensemble(records: Iterable[ParticleRecord]) -> dict[str, Quantity]:
-    """What only several records together tell: how the PL energy goes with size, g2(0) with power, and from where on
-    there is absorption.
+    """What only several records together tell: how the PL energy goes with size, g2(0) with power, and how far
+    emission lies below absorption.
     """
     rows = list(records)
     found = {
         "pl_size_slope_meV_per_nm": _size_slope(rows),
         "g2_0_slope": _power_slope(rows),
-        "absorption_eV": _absorbs_from(rows),
+        "stokes_shift_eV": _stokes_shift(rows),
     }
     return {name: quantity for name, quantity in found.items() if quantity is not None}
 
@@ -167,10 +167,15 @@ def _size_slope(records: list[ParticleRecord]) -> Quantity | None:
     return Quantity(value=slope, lo=slope - margin, hi=slope + margin)
 
 
-def _absorbs_from(records: list[ParticleRecord]) -> Quantity | None:
-    """What glows absorbs, at the latest where it was excited; the lowest such energy, as a bound."""
-    wavelengths = [r.exc_wavelength_nm.value for r in records if r.exc_wavelength_nm and r.exc_wavelength_nm.value]
-    return Quantity(hi=photon_energy_eV(max(wavelengths))) if wavelengths else None
+def _stokes_shift(records: list[ParticleRecord]) -> Quantity | None:
+    """What glows absorbs where it was excited: the smallest step from there to its light, as a bound."""
+    steps = []
+    for record in records:
+        excited, peak = record.exc_wavelength_nm, measured(record, "pl_peak_eV")
+        least = None if peak is None else peak.lo if peak.value is None else peak.value
+        if excited is not None and excited.value and least is not None:
+            steps.append(photon_energy_eV(excited.value) - least)
+    return Quantity(hi=min(steps)) if steps else None
 
 
 def _power_slope(records: list[ParticleRecord]) -> Quantity | None:

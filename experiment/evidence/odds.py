@@ -9,7 +9,7 @@ from pydantic import model_validator
 from scipy.special import logsumexp
 
 from midgap.experiment.evidence.candidates import Candidate
-from midgap.experiment.evidence.likelihoods import COUNTED_INSTEAD, Evidence
+from midgap.experiment.evidence.likelihoods import SAME_DATA, Evidence
 from midgap.experiment.evidence.observables import OBSERVABLES
 from midgap.structures.document import Document, FloatArray
 from midgap.structures.errors import InputError
@@ -89,9 +89,8 @@ def totals(candidates: Sequence[Candidate], evidence: Sequence[Evidence], n_assu
     used: list[str] = []
     for name in measured:
         silent = [c.label for c in inside if (c.name, name) not in by_pair]
-        other, why = COUNTED_INSTEAD.get(name, ("", ""))
-        if other in measured or other in used:
-            left_out[name] = f"{OBSERVABLES[other].label} is counted: {why}"
+        if name in SAME_DATA and (SAME_DATA[name] in measured or SAME_DATA[name] in used):
+            left_out[name] = f"the same data as {OBSERVABLES[SAME_DATA[name]].label}"
         elif silent:
             more = f" and {len(silent) - 2} more" if len(silent) > 2 else ""
             left_out[name] = f"not predicted by {', '.join(silent[:2])}{more}"

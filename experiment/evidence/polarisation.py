@@ -11,6 +11,8 @@ from midgap.experiment.evidence.predictions import Prediction, Uncertainty
 POLARISATION = "polarisation_degree"
 NO_DIRECTION = "the direction of its dipole is not known"
 DIRECTIONS = 2000
+BETWEEN = 9
+"""So many values stand for all between two cells."""
 
 
 def degrees(fractions: Sequence[float]) -> np.ndarray:
@@ -40,21 +42,25 @@ def degrees(fractions: Sequence[float]) -> np.ndarray:
     return np.asarray(np.sqrt(np.clip(total**2 - 4 * product, 0.0, None)) / total)
 
 
-def of_other_cells(fractions: Sequence[float], others: Sequence[Sequence[float]], remedy: str) -> Uncertainty:
-    """How far the degree is off with the size of the cell, by the same transition's tensors in other cells."""
-    source = "size of the cell"
-    if not others:
-        return Uncertainty(source=source, note="one cell", remedy=remedy)
-    apart = max(abs(float(degrees(other).mean() - degrees(fractions).mean())) for other in others)
-    return Uncertainty(source=source, value=round(apart, 3), note="difference to another cell")
+def polarised(
+    fractions: Sequence[float],
+    basis: str,
+    uncertainties: Sequence[Uncertainty] = (),
+    others: Sequence[Sequence[float]] = (),
+) -> Prediction:
+    """Its mean over the directions a particle may be seen from, and how far those differ.
 
-
-def polarised(fractions: Sequence[float], basis: str, uncertainties: Sequence[Uncertainty] = ()) -> Prediction:
-    """Its mean over the directions a particle may be seen from, and how far those differ."""
+    Parameters
+    ----------
+    others
+        The same transition's in other cells: anything between them is as likely.
+    """
     each = degrees(fractions)
+    means = [float(one.mean().round(3)) for one in (each, *map(degrees, others))]
     return Prediction(
         observable=POLARISATION,
-        value=float(each.mean().round(3)),
+        value=means[0],
+        alternatives=np.linspace(min(means), max(means), BETWEEN) if others else None,
         spread=float(each.std().round(3)),
         uncertainties=(
             *uncertainties,

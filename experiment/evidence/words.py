@@ -56,7 +56,7 @@ def conventions(reference: Assumption) -> tuple[str, ...]:
         f"within {FITS:g} σ fits. No one "
         "measured these: they stand between none and what would make all predictions alike, and every candidate is also "
         "told with the others.",
-        "What glowed absorbs where it was excited, which bounds its absorption onset; unless something else absorbed for it.",
+        "What glowed absorbs where it was excited, which bounds its Stokes shift from above; unless something else absorbed for it.",
         "Observables are taken as independent of each other. Candidates are compared on what all of them predict, "
         "those that are left then on what all of these predict.",
     )
@@ -159,7 +159,7 @@ def _found(fitting: Sequence[Candidate], support: Sequence[float], seen: str, to
     if len(fitting) > 1:
         return _undecided(support, first, seen, totals)
     one = f"One candidate fits the {seen}, which makes it possible, not proven: {first.title}"
-    return f"{one}; but not in these numbers: {first.observed}" if first.observed else one
+    return f"{one}. Not in these numbers: {first.observed}" if first.observed else one
 
 
 def _undecided(support: Sequence[float], first: Candidate, seen: str, totals: Totals) -> str:
@@ -207,7 +207,16 @@ def _ruled_out(out: Sequence[Candidate], totals: Totals, assumption: Assumption)
     who = f"{'; '.join(names[:-1])}, and {names[-1]}" if len(names) > 1 else names[0]
     fit, each = ("fit", "each") if len(names) > 1 else ("fits", "it")
     times = f"over {MOST_TIMES} to 1 against {each}{_if(assumption)}"
-    return f" {who} {fit} in energy, but {by} together speak {times}."
+    return f" {who} {fit} in energy, but {by} together speak {times}{_at_least(out, totals)}."
+
+
+def _at_least(out: Sequence[Candidate], totals: Totals) -> str:
+    """What is left of it where errors not estimated are taken as larger or smaller."""
+    behind = [totals.relative(a)[totals.candidates.index(c.name)] for a in range(len(totals.log_evidence)) for c in out]
+    least = math.exp(min(-x for x in behind))
+    if least >= MOST_TIMES:
+        return ", and so they do whatever is tried for these"
+    return f"; of all that is tried for these, at least about {float(f'{least:.1g}'):g} to 1"
 
 
 def _one_sided(candidate: Candidate, residual: float) -> str:
