@@ -123,7 +123,7 @@ def test_of_one_particle_one_record_enters():
     ]
     assert [(one.record, one.reason) for one in lifetime.set_aside] == [(3, "2 lifetimes and no average")]
     assert [q.value for q in emitters.values] == [1, 3, 3] and emitters.mean is None, "picked, so without a mean"
-    assert text(stated.measured(emitters)) == "1.0, 3.0, 3.0"
+    assert text(stated.measured(emitters)) == "1, 3, 3"
 
 
 def test_the_printed_numbers_give_the_residual():

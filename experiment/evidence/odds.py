@@ -11,6 +11,7 @@ from scipy.special import logsumexp
 from midgap.experiment.evidence.candidates import Candidate
 from midgap.experiment.evidence.likelihoods import SAME_DATA, Evidence
 from midgap.experiment.evidence.observables import OBSERVABLES
+from midgap.experiment.evidence.stated import listed
 from midgap.structures.document import Document, FloatArray
 from midgap.structures.errors import InputError
 
@@ -170,7 +171,7 @@ def odds(total: Totals, priors: Mapping[str, float] | str, closer: Totals | None
 
 
 def _by(total: Totals) -> str:
-    return " and ".join(OBSERVABLES[name].label for name in total.observables)
+    return listed([OBSERVABLES[name].label for name in total.observables])
 
 
 def parse_priors(text: str) -> Mapping[str, float] | str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from midgap.experiment.evidence.ensembles import Ensemble
@@ -112,11 +112,13 @@ def _decimals(prediction: Prediction, known: float | None) -> int:
 
 
 def measured(ensemble: Ensemble, *, unit: bool = True) -> list[Piece]:
-    """``2.387 (2.308 to 2.467) eV``; of bounds only ``2.296 to 2.480 eV``; of picked particles ``1.0, ≥ 2.0, 3.0``."""
+    """``2.387 (2.308 to 2.467) eV``; of bounds only ``2.296 to 2.480 eV``; of picked particles ``1, ≥ 2, 3``."""
     observable = OBSERVABLES[ensemble.observable]
     pieces = quantity(ensemble.quantity, observable.digits)
     if ensemble.values:
-        each = [quantity(one, observable.digits) for one in ensemble.values]
+        numbers = [x for one in ensemble.values for x in (one.value, one.lo, one.hi) if x is not None]
+        digits = 0 if all(x == round(x) for x in numbers) else observable.digits
+        each = [quantity(one, digits) for one in ensemble.values]
         pieces = [piece for i, one in enumerate(each) for piece in ([", "] if i else []) + one]
     return [*pieces, f" {observable.unit}"] if unit and observable.unit else pieces
 
@@ -134,6 +136,11 @@ def quantity(one: Quantity, digits: int) -> list[Piece]:
     if value is None:
         return interval
     return [value, " (", *interval, ")"] if interval else [value]
+
+
+def listed(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
 
 
 def step_error(error: float, relative: bool, unit: str) -> str:

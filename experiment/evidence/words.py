@@ -16,7 +16,7 @@ from midgap.experiment.evidence.observables import OBSERVABLES
 from midgap.experiment.evidence.odds import Totals
 from midgap.experiment.evidence.predictions import AT_LEAST_REACH, Assumption
 from midgap.experiment.evidence.published import Row
-from midgap.experiment.evidence.stated import measured, number_text, predicted, signed, text
+from midgap.experiment.evidence.stated import listed, measured, number_text, predicted, signed, text
 from midgap.experiment.photon_energy import wavelength_nm
 
 ENERGY = "pl_peak_eV"
@@ -165,7 +165,7 @@ def _found(fitting: Sequence[Candidate], support: Sequence[float], seen: str, to
 def _undecided(support: Sequence[float], first: Candidate, seen: str, totals: Totals) -> str:
     """How far the evidence tells the candidates apart that fit, best first."""
     n = {2: "two", 3: "three"}.get(len(support), str(len(support)))
-    by = " and ".join(OBSERVABLES[name].label for name in totals.observables)
+    by = listed([OBSERVABLES[name].label for name in totals.observables])
     apart = support[0] - support[1]
     if apart < LEANING:
         differs = f"differs by {apart:.1f}" if apart >= 0.05 else "is the same"
@@ -200,7 +200,7 @@ def _ruled_out(out: Sequence[Candidate], totals: Totals, assumption: Assumption)
     """Candidates whose energy fits and what else was measured does not."""
     if not out:
         return ""
-    by = " and ".join(OBSERVABLES[name].label for name in totals.observables)
+    by = listed([OBSERVABLES[name].label for name in totals.observables])
     names = [candidate.title for candidate in out[:NAMED]]
     if more := len(out) - len(names):
         names.append(f"{more} more")
@@ -285,7 +285,7 @@ def _measured(energy: Ensemble | None, others: Sequence[Ensemble]) -> str:
         f"; {OBSERVABLES[e.observable].label} {text(measured(e))}, {'1 record' if e.n == 1 else f'{e.n} records'}"
         for e in others
     )
-    if few := " and ".join(OBSERVABLES[e.observable].label for e in others if e.spread_assumed):
+    if few := listed([OBSERVABLES[e.observable].label for e in others if e.spread_assumed]):
         more += f" (so few that the interval of the {few} is mostly what is assumed of how far particles differ)"
     found, unit = energy.quantity, text(measured(energy))
     if energy.from_band:
