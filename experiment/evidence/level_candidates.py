@@ -32,6 +32,7 @@ FEW_STATES = Uncertainty(
     note="warm carriers fill more of them than those within 0.1 eV of its edge",
 )
 BETWEEN_CELLS = "; a range is that between cells"
+ONE_SHOT = "one-shot"
 RELAXING = "needs the relaxed geometries before and after the emission (command midgap emission)"
 ATTRACTION = Uncertainty(source="electron-hole attraction", effect="lowers", note="no binding energy is subtracted")
 
@@ -214,6 +215,10 @@ def _uncertainties(
             note += f", which differ by up to {alignment.scatter_eV:.2f} eV"
         sources.append(Uncertainty(source="potential alignment", value=alignment.uncertainty_eV, note=note))
     sources.append(Uncertainty(source="functional", note="how far the theory is off is not known from one theory"))
+    for part in method(report).split(", "):
+        if ONE_SHOT in part:
+            sources.append(Uncertainty(source="one-shot evaluation", note=part))
+    sources.append(Uncertainty(source="basis and geometry", note="one of each"))
     if model is None or model.periodic:
         others = _gap_differences(report, model, levels)
         if transition == EXCITON:

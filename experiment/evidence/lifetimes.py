@@ -139,9 +139,13 @@ def _in_place(emission: Candidate, transition: Candidate) -> Candidate:
     change = {name: getattr(transition, name) for name in ("model", "kind", "charge", "level", "oscillator_strength")}
     if emission.label == emission.name:
         change["label"] = f"{transition.title}, by total energies"
-    change["predictions"] = emission.predictions
+    by_levels = f"; as a difference of levels {transition.energy_eV:.2f} eV" if transition.energy_eV else ""
+    change["predictions"] = tuple(
+        one.model_copy(update={"basis": one.basis + by_levels}) if one.observable == "pl_peak_eV" else one
+        for one in emission.predictions
+    )
     if (polarised := transition.prediction(POLARISATION)) is not None:
-        change["predictions"] = (*emission.predictions, polarised)
+        change["predictions"] = (*change["predictions"], polarised)
     slow, energy, level = transition.prediction(LIFETIME), emission.energy_eV, transition.energy_eV
     if slow is not None and emission.prediction(LIFETIME) is None and energy and level and energy > 0:
         times = (level / energy) ** 3
