@@ -176,6 +176,16 @@ def of_comparison(found: list[Any]) -> Iterator[Claim]:
         )
 
 
+def of_interrupts(found: list[Any]) -> Iterator[Claim]:
+    for name, one in merged(found).items():
+        yield Claim(
+            f"midgap {name}, stopped {one['stopped']} times at random moments",
+            "ends as stopped, no file half-written",
+            f"{len(one['wrong'])} times otherwise",
+            not one["wrong"],
+        )
+
+
 def of_kills(found: list[Any]) -> Iterator[Claim]:
     one = found[-1]
     worst = max(run["largest_difference_eV"] for run in one["runs"])
@@ -266,6 +276,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         of_comparison, "comparison.json",
     ),
     "kill_resume": Benchmark(10, lambda a: ["--kills", "2" if a.quick else "20"], of_kills),
+    "interrupts": Benchmark(15, lambda a: ["--each", "5" if a.quick else "60"], of_interrupts),
     "flow_overhead": Benchmark(9, lambda a: ["--preset", "quick" if a.quick else "demo"], of_flow),
     "empty_jobs": Benchmark(2, lambda a: [*(["--jobs", "1", "10", "50"] if a.quick else []), *to(a)], of_empty_jobs, "empty_jobs.json"),
     "cluster_overhead": Benchmark(12, lambda a: ["--jobs", "5" if a.quick else "50"], of_cluster),

@@ -39,7 +39,7 @@ from midgap.cli import (
     submit,
 )
 from midgap.cli.results import STOPPED
-from midgap.structures.interrupts import asked, end_on
+from midgap.structures.interrupts import asked, end_on, listen_no_more
 
 app = typer.Typer(
     name="midgap",
@@ -94,6 +94,7 @@ def main() -> None:
             app(standalone_mode=True)
         finally:
             if (number := asked()) is not None:
+                listen_no_more()
                 _fail(STOPPED, 128 + number)
     except OSError as error:
         if os.environ.get("MIDGAP_DEBUG"):

@@ -25,10 +25,11 @@ def end_on(*numbers: int) -> None:
     dropped = sys.unraisablehook
 
     def unraisable(what: Any) -> None:
-        if _asked and issubclass(what.exc_type, (KeyboardInterrupt, SystemExit)):
-            signal.setitimer(signal.ITIMER_REAL, _MOMENT_S)
-        else:
+        if not _asked:
             dropped(what)
+        elif issubclass(what.exc_type, (KeyboardInterrupt, SystemExit)):
+            signal.setitimer(signal.ITIMER_REAL, _MOMENT_S)
+        # Else something that the interrupt left half made, which nobody has to hear of.
 
     sys.unraisablehook = unraisable
 
@@ -36,6 +37,12 @@ def end_on(*numbers: int) -> None:
 def asked() -> int | None:
     """The signal that first asked this process to end."""
     return _asked[0] if _asked else None
+
+
+def listen_no_more() -> None:
+    """The process ends: what is dropped from here on is not raised again."""
+    sys.unraisablehook = lambda _: None
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
 
 
 def _end(number: int, _: object) -> None:
