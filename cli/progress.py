@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from midgap.cli.results import STOPPED
+from midgap.structures.interrupts import asked
 from midgap.workflows.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def stoppable(talk: Console) -> Iterator[Progress]:
         with Progress(talk) as progress:
             yield progress
     except KeyboardInterrupt:
-        talk.print(STOPPED, highlight=False)
+        if asked() is None:  # else it is said when the process ends
+            talk.print(STOPPED, highlight=False)
         raise typer.Exit(130) from None
 
 

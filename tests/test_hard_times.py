@@ -82,6 +82,14 @@ def test_an_interrupted_build_leaves_whole_files(after_s, tmp_path):
         json.loads(path.read_text())
 
 
+@pytest.mark.engine("gpaw")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_says_so_once(number, tmp_path):
+    code, said = interrupted(["run", "--preset", "quick", "--out", tmp_path / "run"], 10.0, number, tmp_path)
+    assert code in (130, 128 + number), said
+    assert said.count("Stopped.") == 1 and "Traceback" not in said
+
+
 @pytest.fixture(scope="module")
 def streams(tmp_path_factory):
     """A folder of three files of photons."""
