@@ -2,7 +2,7 @@
 
     python benchmarks/interrupts.py [--each 60] [--seed 1]
 
-Each command is timed once; then it is started again and again in a folder of its own and told to stop somewhere between
+Each command is timed; then it is started again and again in a folder of its own and told to stop somewhere between
 its first tenth of a second and its end. It may be stopped (130, 143), may have ended before (0), or may have been so
 young that Python itself ended it; it may not fail in another way, nor leave a file that is not the one of an unbroken
 run. Prints a JSON object. The flows' own are in ``kill_resume.py``.
@@ -55,6 +55,7 @@ def begin(name: str, home: Path, out: Path) -> subprocess.Popen[str]:
 
 def stopped(name: str, home: Path, each: int, rng: random.Random) -> dict[str, Any]:
     """How often a command ended how, and what was wrong."""
+    begin(name, home, home / "whole").communicate()  # the first one compiles
     begun = time.monotonic()
     begin(name, home, home / "whole").communicate()
     whole, lasts_s = held(home / "whole"), time.monotonic() - begun
