@@ -94,7 +94,6 @@ def main() -> None:
             app(standalone_mode=True)
         finally:
             if (number := asked()) is not None:
-                listen_no_more()
                 _fail(STOPPED, 128 + number)
     except OSError as error:
         if os.environ.get("MIDGAP_DEBUG"):
@@ -109,6 +108,16 @@ def main() -> None:
         _fail(str(error), 2 if isinstance(error, InputError) else 1)
 
 
+def script() -> None:
+    """What the command ``midgap`` runs: `main`, and then the process ends."""
+    try:
+        main()
+    except KeyboardInterrupt:  # in the moment between
+        sys.exit(130)
+    finally:
+        listen_no_more()
+
+
 def _fail(sentence: str, code: int) -> None:
     sys.stdout.flush()
     print(f"midgap: {sentence}", file=sys.stderr)
@@ -116,4 +125,4 @@ def _fail(sentence: str, code: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    script()

@@ -16,6 +16,10 @@ _asked: list[int] = []
 _MOMENT_S = 0.01
 
 
+class Interrupt(KeyboardInterrupt):
+    """Of Ctrl-C. Python ends by the signal itself once the plain one has passed an `exec`, whoever caught it after."""
+
+
 def end_on(*numbers: int) -> None:
     """Let these signals end this process by an exception; one that is ignored stays so."""
     for number in numbers:
@@ -40,9 +44,9 @@ def asked() -> int | None:
 
 
 def listen_no_more() -> None:
-    """The process ends: what is dropped from here on is not raised again."""
-    sys.unraisablehook = lambda _: None
-    signal.setitimer(signal.ITIMER_REAL, 0.0)
+    """The process ends by itself: who asks for it from here on is not answered, also while Python takes itself down."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _end(number: int, _: object) -> None:
@@ -51,4 +55,4 @@ def _end(number: int, _: object) -> None:
 
 
 def _raise(number: int) -> None:
-    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+    raise Interrupt if number == signal.SIGINT else SystemExit(128 + number)

@@ -176,7 +176,7 @@ def test_an_interrupt_that_compiled_code_makes_into_an_error_is_still_one(tmp_pa
         "    print('dropped', flush=True)\n"
         "    time.sleep(30)\n"
         "    print('slept')\n"
-        "main.main()\n"
+        "main.script()\n"
     )
     for where, shown in (("document", "itself\n"), ("library", ""), ("dropped", "dropped\n")):
         for number in (signal.SIGINT, signal.SIGTERM):
