@@ -315,7 +315,7 @@ def _print_evidence(console: Console, comparison: Comparison) -> None:
 def _print_totals(console: Console, comparison: Comparison) -> None:
     """Evidence, or probabilities beside their priors, against what is assumed of the unknown."""
     from midgap.experiment.evidence.observables import OBSERVABLES
-    from midgap.experiment.evidence.stated import signed
+    from midgap.experiment.evidence.stated import listed, signed
 
     total, odds = comparison.totals, comparison.odds
     if len(total.candidates) < 2 or not total.observables:
@@ -342,7 +342,7 @@ def _print_totals(console: Console, comparison: Comparison) -> None:
     _print_group(console, "", head, lines)
     left = comparison.narrowed
     if left.observables != total.observables:
-        names = " and ".join(OBSERVABLES[name].label for name in left.observables)
+        names = listed([OBSERVABLES[name].label for name in left.observables])
         console.print(f"ln evidence of those that are left, by {names}", style="bold", markup=False)
         lines = [
             (

@@ -45,9 +45,9 @@ def command(
 
     from midgap.cli.progress import stoppable
     from midgap.workflows.densities import densities_so_far
-    from midgap.workflows.flows import levels_so_far
     from midgap.workflows.formation import formation_so_far
     from midgap.workflows.local import run_flow
+    from midgap.workflows.reports import levels_so_far
 
     flow = asked.flow()
     _refuse_missing(asked)

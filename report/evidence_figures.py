@@ -63,24 +63,21 @@ def residual_plot(ax: Axes, comparison: Comparison) -> Axes:
 
 def reach(comparison: Comparison) -> float:
     """How far the scale of residuals goes: to the farthest, if it is not too far."""
-    counted = {candidate.name for candidate in comparison.candidates if candidate.counted}
-    found = [e.ensemble_residual for e in comparison.evidence if e.candidate in counted]
-    farthest = max((abs(x) for x in found if x is not None and np.isfinite(x)), default=0.0)
+    means = [one.ensemble_residual for one in _shown(comparison)]
+    farthest = max((abs(x) for x in means if x is not None and np.isfinite(x)), default=0.0)
     return float(np.clip(np.ceil(farthest), NEAREST, FARTHEST))
 
 
 def has_strokes(comparison: Comparison) -> bool:
     """Whether `residual_plot` draws single records beside their mean."""
-    counted = {candidate.name for candidate in comparison.candidates if candidate.counted}
-    each = [np.asarray(e.residuals, dtype=float) for e in comparison.evidence if e.candidate in counted]
+    each = [np.asarray(one.residuals, dtype=float) for one in _shown(comparison)]
     return any(np.isfinite(residuals).sum() >= STROKES for residuals in each)
 
 
 def has_arrows(comparison: Comparison) -> bool:
     """Whether a mean lies beyond the scale of `residual_plot`."""
-    far, counted = reach(comparison), {candidate.name for candidate in comparison.candidates if candidate.counted}
-    found = [e.ensemble_residual for e in comparison.evidence if e.candidate in counted]
-    return any(x is not None and np.isfinite(x) and abs(x) > far for x in found)
+    far, means = reach(comparison), [one.ensemble_residual for one in _shown(comparison)]
+    return any(x is not None and np.isfinite(x) and abs(x) > far for x in means)
 
 
 def enters(comparison: Comparison, evidence: Evidence) -> bool:
@@ -91,9 +88,13 @@ def enters(comparison: Comparison, evidence: Evidence) -> bool:
 
 def has_open_marks(comparison: Comparison) -> bool:
     """Whether `residual_plot` shows what enters no sum."""
+    return any(one.ensemble_residual is not None and not enters(comparison, one) for one in _shown(comparison))
+
+
+def _shown(comparison: Comparison) -> list[Evidence]:
+    """Of the candidates that have a row."""
     counted = {candidate.name for candidate in comparison.candidates if candidate.counted}
-    shown = [e for e in comparison.evidence if e.candidate in counted and e.ensemble_residual is not None]
-    return not all(enters(comparison, one) for one in shown)
+    return [one for one in comparison.evidence if one.candidate in counted]
 
 
 def _mark(ax: Axes, y: float, evidence: Evidence, i: int, far: float, filled: bool) -> None:

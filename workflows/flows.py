@@ -26,11 +26,12 @@ from midgap.workflows.densities import LEAVES_WAVEFUNCTIONS, level_densities
 from midgap.workflows.engines import engine_named
 from midgap.workflows.formation import formation_jobs
 from midgap.workflows.models import is_relaxed, models_in, reference_of
+from midgap.workflows.reports import levels_of
 
 Plain = dict[str, Any]
 
 if TYPE_CHECKING:
-    from midgap.defects.report import Levels
+    pass
 
 THREADED = {"cp2k": 4, "pyscf": 4}
 """Threads that an engine makes good use of; the others get one."""
@@ -157,11 +158,7 @@ def collect(found: Sequence[Plain]) -> Plain:
     dict
         `midgap.defects.report.Levels`.
     """
-    from midgap.defects.report import Levels
-
-    return Levels.from_dict(
-        {"reports": [_bare(one["report"]) for one in found], "models": [_bare(one["model"]) for one in found]}
-    ).to_dict()
+    return levels_of(found).to_dict()
 
 
 @job
@@ -463,33 +460,6 @@ class HostFlowMaker(Maker):
         return self.levels.relaxed_then(relaxation, rest, "cut the models", self.name)
 
 
-def levels_so_far(folder: Path | str) -> Levels:
-    """The reports that a run on one machine has brought so far, in the order of its models.
-
-    Parameters
-    ----------
-    folder
-        The folder of the run (`midgap.workflows.local.run_flow`).
-    """
-    from midgap.workflows.store import documents_of
-
-    return levels_in_documents(documents_of(folder, "levels"))
-
-
-def levels_in_documents(documents: Sequence[Plain]) -> Levels:
-    """The reports among the documents of a job store that have ``levels`` as their task, in the order of the models."""
-    from midgap.defects.report import Levels
-    from midgap.workflows.store import by_model
-
-    in_order = by_model(documents)
-    return Levels.from_dict(
-        {
-            "reports": [_bare(document["output"]["report"]) for document in in_order],
-            "models": [_bare(document["output"]["model"]) for document in in_order],
-        }
-    )
-
-
 def job_name(calculation: Calculation) -> str:
     """What a calculation is called in a flow: ``V_Br1_q0_22 hse06+soc``."""
     step = calculation.theory.name
@@ -500,12 +470,3 @@ def job_name(calculation: Calculation) -> str:
 
 def _theory(theory: LevelOfTheory | Mapping[str, Any]) -> LevelOfTheory:
     return theory if isinstance(theory, LevelOfTheory) else LevelOfTheory.from_dict(dict(theory))
-
-
-def _bare(document: Plain) -> Plain:
-    """Without the head that `Document.from_dict` takes only on the outermost."""
-    return {
-        key: value
-        for key, value in document.items()
-        if key not in ("schema", "schema_version") and not key.startswith("@")
-    }

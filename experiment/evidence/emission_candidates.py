@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from midgap.defects.configuration_coordinate import FWHM_PER_SIGMA, ConfigurationCoordinate
+from midgap.defects.configuration_coordinate import ConfigurationCoordinate
 from midgap.defects.emission_study import EmissionReport, emission_report
-from midgap.defects.lineshape import Lineshape
+from midgap.defects.lineshape import FWHM_PER_SIGMA, Lineshape
 from midgap.experiment.evidence.candidates import SILENT, Candidate
 from midgap.experiment.evidence.lifetimes import TRANSPARENT, Surroundings, radiative, surroundings_of
 from midgap.experiment.evidence.polarisation import NO_DIRECTION, POLARISATION
-from midgap.experiment.evidence.predictions import Prediction, Uncertainty
+from midgap.experiment.evidence.predictions import CELL, FUNCTIONAL, Prediction, Uncertainty
 from midgap.structures.document import read_json
 
 ROOM_TEMPERATURE_K = 300.0
@@ -25,8 +25,7 @@ REFLECTED = (
 )
 ONSET = math.sqrt(2.0 * math.log(100.0))
 """So many σ from its maximum a Gaussian line has 1 % of its strength."""
-CELL = "size of the cell"
-FUNCTIONAL = Uncertainty(source="functional", note="how far the theory is off is not known from one theory")
+FORCES = Uncertainty(source="functional", note="forces of one theory")
 WIDTHS = 5
 """So many widths stand for all between the two estimates."""
 
@@ -88,7 +87,7 @@ def _energy(report: EmissionReport, line: Lineshape | None) -> Prediction:
         how = f"maximum of the line at {line.temperature_K:g} K, with the rate's E³; {how}"
     return Prediction(
         observable="pl_peak_eV",
-        value=diagram.emission_eV if line is None else line.peak_eV,
+        value=_maximum_eV(diagram, line),
         uncertainties=(
             Uncertainty(
                 source="corrections and alignment",
@@ -106,6 +105,10 @@ def _energy(report: EmissionReport, line: Lineshape | None) -> Prediction:
     )
 
 
+def _maximum_eV(diagram: ConfigurationCoordinate, line: Lineshape | None) -> float:
+    return diagram.emission_eV if line is None else line.peak_eV
+
+
 def _stokes_shift(diagram: ConfigurationCoordinate, line: Lineshape | None) -> Prediction:
     """From where the way back up begins to absorb; what both ends are off by, as a gap or a correction, is not in it."""
 
@@ -114,10 +117,10 @@ def _stokes_shift(diagram: ConfigurationCoordinate, line: Lineshape | None) -> P
 
     return Prediction(
         observable="stokes_shift_eV",
-        value=onset_eV(diagram) - (diagram.emission_eV if line is None else line.peak_eV),
+        value=onset_eV(diagram) - _maximum_eV(diagram, line),
         uncertainties=(
             _from_cell_to_cell(diagram, lambda one: onset_eV(one) - one.emission_eV),
-            Uncertainty(source="functional", note="forces of one theory"),
+            FORCES,
             Uncertainty(source="another absorber", effect="lowers", note="what else absorbs and passes carriers on"),
         ),
         basis=(
@@ -134,17 +137,13 @@ def _width(report: EmissionReport, line: Lineshape) -> Prediction:
     low, high = sorted(1e3 * width for width in (line.fwhm_eV, diagram.reflected_fwhm_eV(temperature)))
     strong = diagram.huang_rhys_emission > STRONG
     middle = math.sqrt(low * high) if strong else 1e3 * line.fwhm_eV
-    cell = None
-    if diagram.elsewhere is not None:
-        widths = [one.reflected_fwhm_eV(temperature) for one in (diagram, diagram.elsewhere)]
-        cell = middle * abs(math.log(widths[0] / widths[1]))
     return Prediction(
         observable="pl_fwhm_meV",
         value=middle,
         alternatives=np.geomspace(low, high, WIDTHS) if strong else None,
         uncertainties=(
-            Uncertainty(
-                source=CELL, value=cell, note="one cell" if cell is None else "ratio to the width in another cell"
+            _from_cell_to_cell(
+                diagram, lambda one: middle * math.log(one.reflected_fwhm_eV(temperature)), "ratio to the width in"
             ),
             Uncertainty(
                 source="anharmonicity",
@@ -154,7 +153,7 @@ def _width(report: EmissionReport, line: Lineshape) -> Prediction:
                 if error is None
                 else "of a cubic term through the points between",
             ),
-            Uncertainty(source="functional", note="forces of one theory"),
+            FORCES,
         ),
         basis=(
             f"Huang-Rhys factor {report.coupling.total:.1f}, mean phonon {1e3 * report.coupling.mean_phonon_eV:.1f} meV, "
@@ -164,11 +163,9 @@ def _width(report: EmissionReport, line: Lineshape) -> Prediction:
 
 
 def _from_cell_to_cell(
-    diagram: ConfigurationCoordinate, number: Callable[[ConfigurationCoordinate], float]
+    diagram: ConfigurationCoordinate, number: Callable[[ConfigurationCoordinate], float], what: str = "difference to"
 ) -> Uncertainty:
     """How far a number is from that of the other cell."""
     if diagram.elsewhere is None:
         return Uncertainty(source=CELL, note="one cell")
-    return Uncertainty(
-        source=CELL, value=abs(number(diagram) - number(diagram.elsewhere)), note="difference to another cell"
-    )
+    return Uncertainty(source=CELL, value=abs(number(diagram) - number(diagram.elsewhere)), note=f"{what} another cell")

@@ -10,7 +10,7 @@ from midgap.experiment.evidence.candidates import SILENT, Candidate, best_theory
 from midgap.experiment.evidence.lifetimes import TRANSPARENT, Surroundings, of_one_cell, radiative
 from midgap.experiment.evidence.method import method
 from midgap.experiment.evidence.polarisation import NO_DIRECTION, POLARISATION, polarised
-from midgap.experiment.evidence.predictions import Prediction, Uncertainty
+from midgap.experiment.evidence.predictions import CELL, FUNCTIONAL, Prediction, Uncertainty
 from midgap.structures.errors import InputError
 from midgap.structures.model import Model
 
@@ -160,7 +160,7 @@ def _predictions(
         shares = ", ".join(f"{x:.2f}" for x in fractions)
         basis = f"shares {shares} of the strength along the principal axes of its dipole, seen from anywhere"
         others = [found.principal_fractions for found in elsewhere if found.principal_fractions]
-        size = Uncertainty(source="size of the cell", note="one cell", remedy=larger)
+        size = Uncertainty(source=CELL, note="one cell", remedy=larger)
         yield polarised(
             fractions,
             basis + BETWEEN_CELLS if others else basis,
@@ -214,7 +214,7 @@ def _uncertainties(
         if alignment.scatter_eV is not None:
             note += f", which differ by up to {alignment.scatter_eV:.2f} eV"
         sources.append(Uncertainty(source="potential alignment", value=alignment.uncertainty_eV, note=note))
-    sources.append(Uncertainty(source="functional", note="how far the theory is off is not known from one theory"))
+    sources.append(FUNCTIONAL)
     for part in method(report).split(", "):
         if ONE_SHOT in part:
             sources.append(Uncertainty(source="one-shot evaluation", note=part))
@@ -245,7 +245,7 @@ def _points(others: list[float], model: Model | None, levels: Levels) -> Uncerta
 
 def _cell_size(report: LevelReport, model: Model | None, levels: Levels) -> Uncertainty:
     """From the defect cell's own host states."""
-    source = "size of the cell"
+    source = CELL
     remedy = _larger(model, levels)
     own = [abs(lv.above_vbm_eV - lv.above_cell_vbm_eV) for lv in report.levels if lv.above_cell_vbm_eV is not None]
     if report.alignment.method in ("site potentials", "deep levels") and own:

@@ -11,7 +11,7 @@ from pydantic import PositiveFloat, model_validator
 from midgap.defects.radiative import radiative_lifetime
 from midgap.experiment.evidence.candidates import Candidate
 from midgap.experiment.evidence.polarisation import POLARISATION
-from midgap.experiment.evidence.predictions import Prediction, Uncertainty
+from midgap.experiment.evidence.predictions import CELL, Prediction, Uncertainty
 from midgap.experiment.evidence.stated import number_text
 from midgap.experiment.records import Records, data_file
 from midgap.structures.document import Document
@@ -176,11 +176,11 @@ def of_one_cell(transition: str, elsewhere: Sequence[float], strength: float, re
     """
     others = [abs(math.log(other / strength)) for other in elsewhere if other > 0]
     factor = BETWEEN_CELLS.get(transition)
-    size = Uncertainty(source="size of the cell", note="one cell", remedy=remedy)
+    size = Uncertainty(source=CELL, note="one cell", remedy=remedy)
     if others:
-        size = Uncertainty(source="size of the cell", value=max(others), note="difference to f in another cell")
+        size = Uncertainty(source=CELL, value=max(others), note="difference to f in another cell")
     elif factor is not None:
-        size = Uncertainty(source="size of the cell", value=math.log(factor), note=ONE_CELL, remedy=remedy)
+        size = Uncertainty(source=CELL, value=math.log(factor), note=ONE_CELL, remedy=remedy)
     free = Uncertainty(
         source="free carrier",
         effect="raises",

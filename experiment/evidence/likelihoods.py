@@ -114,7 +114,11 @@ def apart_from(name: str, evidence: Sequence[Evidence], assumption: int) -> dict
 def uncounted(evidence: Sequence[Evidence]) -> dict[str, str]:
     """Observables that do not enter: ``number of emitters: the same data`` is counted instead, and why."""
     names = {one.observable for one in evidence if not one.counted}
-    return {name: f"{OBSERVABLES[other].label}: the same data" for name, other in SAME_DATA.items() if name in names}
+    return {name: _same_data(name) for name in SAME_DATA if name in names}
+
+
+def _same_data(name: str) -> str:
+    return f"{OBSERVABLES[SAME_DATA[name]].label}: the same data"
 
 
 def missing(candidates: Sequence[Candidate], data: dict[str, Data], records: Records) -> Iterator[Missing]:
@@ -188,10 +192,8 @@ def _against(
         alone[data.index] = _integral(population.at(x, rows=True), prediction.density(x, widths), x)
     middle = outermost(data) if data.measurements.is_bound.all() else population.summary(data.observable, 1)[0]
     whole = Measurements.of([middle], [True], data.observable)
-    other = SAME_DATA.get(prediction.observable)
-    notes = [data.note]
-    if other is not None:
-        notes.append(f"not counted beside {OBSERVABLES[other].label}: the same data")
+    counted = prediction.observable not in SAME_DATA
+    notes = [data.note, "" if counted else f"not counted beside {_same_data(prediction.observable)}"]
     return Evidence(
         candidate=candidate.name,
         observable=prediction.observable,
@@ -201,7 +203,7 @@ def _against(
         log_likelihood=_rounded(alone),
         log_evidence=np.array([log_evidence(population, prediction, prediction.widths(a)) for a in assumptions]),
         ensemble_residual=float(_residuals(prediction, widths, whole, bounds=True)[0]),
-        counted=other is None,
+        counted=counted,
         note="; ".join(note for note in notes if note),
     )
 

@@ -44,6 +44,11 @@ class Uncertainty(Document):
     remedy: str = ""
 
 
+CELL = "size of the cell"
+FUNCTIONAL = Uncertainty(source="functional", note="how far the theory is off is not known from one theory")
+"""Of everything computed in cells, at one theory."""
+
+
 class SizeCurve(Document):
     """A predicted value against the size of the particle, both of shape (n,); sizes ascend."""
 

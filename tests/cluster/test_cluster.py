@@ -238,9 +238,9 @@ def test_fetched_levels_are_those_of_the_same_flow_on_one_machine(cluster, sent,
 
     from midgap.defects.formation_study import FormationReport
     from midgap.workflows.cluster.queue import Queue
-    from midgap.workflows.flows import levels_so_far
     from midgap.workflows.formation import formation_so_far
     from midgap.workflows.local import run_flow
+    from midgap.workflows.reports import levels_so_far
 
     sent.finished(survivor)
     told = json.loads(cluster.midgap("fetch", sent.folders["dynamic"], "--calculations", "--json"))

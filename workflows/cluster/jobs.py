@@ -256,7 +256,7 @@ class SentFlow(AbstractContextManager["SentFlow"]):
 
     def levels(self) -> Levels:
         """The reports that there are so far, in the order of the models."""
-        from midgap.workflows.flows import levels_in_documents
+        from midgap.workflows.reports import levels_in_documents
 
         return levels_in_documents(list(self.outputs("levels")))
 
